@@ -1,0 +1,126 @@
+import { z } from 'zod';
+
+import { Body, Bytes, DeviceId, Fence, JobId, Label, ObjectRef, PublicKey, Sha256, Signature, SignedRequest } from './primitives.ts';
+import { Limits } from './job-spec.ts';
+
+/**
+ * Every message between a coordinator and an agent. The link (runtime/link) gives order, resume and authentication;
+ * these schemas give meaning. Both ends parse what they receive; a message that does not fit ends the session.
+ */
+
+export const Gpu = z.strictObject({ name: z.string().max(200), backend: z.enum(['cuda', 'metal', 'vulkan']), memoryBytes: z.number().int().nonnegative() });
+
+/** What a machine says it can do. Claims, not proofs: placement uses them, trust never does. */
+export const Capabilities = z.strictObject({
+  agentVersion: z.string().max(40),
+  hostname: Label,
+  os: z.enum(['linux', 'darwin', 'win32']),
+  arch: z.enum(['x64', 'arm64']),
+  cores: z.number().int().min(1).max(4096),
+  memoryBytes: z.number().int().positive(),
+  /** Attempts that it will run at once. */
+  slots: z.number().int().min(0).max(4096),
+  kinds: z.array(z.enum(['wasm', 'inference'])).max(8),
+  gpus: z.array(Gpu).max(64),
+  /** Model files that lie on the machine and that it offers to serve. */
+  models: z.array(z.strictObject({ name: Label, sha256: Sha256, size: z.number().int().positive(), contextSize: z.number().int().positive() })).max(256),
+});
+export type Capabilities = z.infer<typeof Capabilities>;
+
+/** Rides in the link's hello. `held` are the attempts that the agent still works on or has a vote for. */
+export const AgentHello = z.strictObject({
+  capabilities: Capabilities,
+  held: z.array(Fence).max(100_000),
+  /** Highest epoch seen per partition (index = partition): the coordinator must be at or above. */
+  epochs: z.record(z.string().regex(/^\d{1,3}$/), z.number().int().nonnegative()),
+});
+export type AgentHello = z.infer<typeof AgentHello>;
+
+/** One execution of one shard. */
+export const RunCommand = z.strictObject({
+  type: z.literal('run'),
+  partition: z.number().int().min(0).max(255),
+  fence: Fence,
+  job: JobId,
+  shard: z.number().int().nonnegative(),
+  kind: z.literal('wasm'),
+  module: Body,
+  args: z.array(z.string()).max(64),
+  /** Standard input: the parts one after the other, each preceded by its length when `framed`. */
+  input: z.array(Body).max(100_000),
+  framed: z.boolean(),
+  /** What the vote signs as its input: SHA-256 over the parts' hashes and the arguments. */
+  inputDigest: Sha256,
+  limits: Limits,
+});
+export type RunCommand = z.infer<typeof RunCommand>;
+
+export const SamplingOptions = z.strictObject({
+  maxTokens: z.number().int().min(1).max(1_000_000),
+  temperature: z.number().min(0).max(2),
+  topP: z.number().gt(0).max(1),
+  seed: z.number().int().min(0).max(0xffff_ffff),
+  stop: z.array(z.string().min(1).max(200)).max(4),
+});
+export type SamplingOptions = z.infer<typeof SamplingOptions>;
+
+export const ChatMessage = z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string().max(1_000_000) });
+export type ChatMessage = z.infer<typeof ChatMessage>;
+
+const GenerationId = z.uuid();
+
+/** Coordinator to agent. */
+export const ToAgent = z.discriminatedUnion('type', [
+  RunCommand,
+  z.strictObject({ type: z.literal('stop'), partition: z.number().int().min(0).max(255), fence: Fence, reason: z.enum(['cancelled', 'superseded', 'paused']) }),
+  /** The vote is durable, or refused for good: the agent may forget it. */
+  z.strictObject({ type: z.literal('voteSettled'), fence: Fence, outcome: z.enum(['accepted', 'refused']), reason: z.string().max(500).optional() }),
+  z.strictObject({ type: z.literal('upload'), fence: Fence, put: SignedRequest.optional() }),
+  z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256 }),
+  z.strictObject({ type: z.literal('unloadModel'), model: Label }),
+  z.strictObject({ type: z.literal('generate'), generation: GenerationId, model: Label, messages: z.array(ChatMessage).min(1).max(10_000), sampling: SamplingOptions }),
+  z.strictObject({ type: z.literal('cancelGeneration'), generation: GenerationId }),
+  z.strictObject({ type: z.literal('drain'), on: z.boolean() }),
+]);
+export type ToAgent = z.infer<typeof ToAgent>;
+
+/** A signed result. `signature` covers `voteBytes` (receipt.ts); its hash is checked before the signature is. */
+export const VoteMessage = z.strictObject({
+  type: z.literal('vote'),
+  fence: Fence,
+  job: JobId,
+  shard: z.number().int().nonnegative(),
+  output: ObjectRef,
+  /** The output itself when it is small; a larger one was uploaded before. */
+  bytes: Bytes.optional(),
+  seconds: z.number().nonnegative(),
+  signature: Signature,
+});
+export type VoteMessage = z.infer<typeof VoteMessage>;
+
+/** Agent to coordinator. */
+export const FromAgent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('beat'), load: z.number().nonnegative(), memoryFreeBytes: z.number().int().nonnegative(), running: z.number().int().nonnegative() }),
+  VoteMessage,
+  z.strictObject({ type: z.literal('attemptFailed'), fence: Fence, job: JobId, shard: z.number().int().nonnegative(), reason: z.string().max(2000) }),
+  /** Asks for leave to store a large output; answered by `upload` (without `put`: it is there already). */
+  z.strictObject({ type: z.literal('offer'), fence: Fence, job: JobId, shard: z.number().int().nonnegative(), output: ObjectRef }),
+  z.strictObject({ type: z.literal('modelState'), model: Label, state: z.enum(['loading', 'ready', 'unloaded', 'failed']), memoryBytes: z.number().int().nonnegative(), reason: z.string().max(2000).optional() }),
+  z.strictObject({ type: z.literal('tokens'), generation: GenerationId, from: z.number().int().nonnegative(), tokens: z.array(z.number().int().nonnegative()).max(10_000), text: z.string().max(1_000_000) }),
+  z.strictObject({
+    type: z.literal('generationEnded'),
+    generation: GenerationId,
+    outcome: z.enum(['stop', 'length', 'cancelled', 'failed']),
+    promptTokens: z.number().int().nonnegative(),
+    completionTokens: z.number().int().nonnegative(),
+    reason: z.string().max(2000).optional(),
+    retryable: z.boolean(),
+  }),
+]);
+export type FromAgent = z.infer<typeof FromAgent>;
+
+/** Enrolment: a token buys a machine its identity in this grid. */
+export const EnrolRequest = z.strictObject({ token: z.string().min(1).max(200), publicKey: PublicKey, name: Label, proof: Signature });
+export const EnrolReply = z.strictObject({ device: DeviceId, gridKey: PublicKey });
+export type EnrolRequest = z.infer<typeof EnrolRequest>;
+export type EnrolReply = z.infer<typeof EnrolReply>;

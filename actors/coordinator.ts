@@ -1,0 +1,205 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import path from 'node:path';
+
+import { deviceActor } from '#actors/device/device.actor.ts';
+import { createDeviceDesk } from '#actors/device/device-desk.ts';
+import type { DevicesRef } from '#actors/device/devices.protocol.ts';
+import { devicesActor } from '#actors/device/devices.actor.ts';
+import { feedActor, type Audience } from '#actors/feed/feed.actor.ts';
+import { createGateway } from '#actors/gateway/gateway.ts';
+import { generationActor } from '#actors/generation/generation.actor.ts';
+import { jobActor } from '#actors/job/job.actor.ts';
+import { createJobDesk } from '#actors/job/job-desk.ts';
+import { jobsActor } from '#actors/job/jobs.actor.ts';
+import type { JobsRef } from '#actors/job/jobs.protocol.ts';
+import { modelPoolActor } from '#actors/model-pool/model-pool.actor.ts';
+import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import { modelsActor } from '#actors/model-pool/models.actor.ts';
+import { placementActor } from '#actors/placement/placement.actor.ts';
+import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
+import { quorumActor } from '#actors/quorum/quorum.actor.ts';
+import type { Services } from '#actors/services.ts';
+import { shardActor } from '#actors/shard/shard.actor.ts';
+import { entities } from '#actors/store/entities.ts';
+import { migrations } from '#actors/store/migrations.ts';
+import { createPostgresStore } from '#actors/store/postgres/postgres-store.ts';
+import type { Change, Outcome } from '#actors/store/store.ts';
+import { tenantActor } from '#actors/tenant/tenant.actor.ts';
+import type { TenantRef } from '#actors/tenant/tenant.protocol.ts';
+import { withDatabaseRetry } from '#runtime/database/connection-errors.ts';
+import { createLedger } from '#runtime/database/ledger.ts';
+import { openDatabase } from '#runtime/database/open-database.ts';
+import { migrate, openOrm } from '#runtime/database/orm.ts';
+import { realHost } from '#runtime/host.ts';
+import { loadOrCreateKey } from '#runtime/identity/keys.ts';
+import { createSystem } from '#runtime/kernel/system.ts';
+import { openDiskObjects } from '#runtime/objects/disk-objects.ts';
+import type { Log } from '#runtime/observe/log.ts';
+import { createInProcessPresence } from '#runtime/presence/in-process-presence.ts';
+
+export interface CoordinatorOptions {
+  readonly dataFolder: string;
+  /** Undefined: the embedded PostgreSQL in the data folder. */
+  readonly databaseUrl: string | undefined;
+  readonly listen: string;
+  readonly port: number;
+  readonly uiFolder: string;
+  readonly version: string;
+  readonly log: Log;
+}
+
+export interface Coordinator {
+  readonly port: number;
+  /** Ed25519 public key of the grid, hex: what receipts and agents are checked against. */
+  readonly gridKey: string;
+  /** The first admin key, made when there was none; shown once. */
+  readonly firstKey: string | null;
+  readonly database: 'embedded' | 'given';
+  /** A one-use enrolment token for a machine that is started together with the coordinator. */
+  enrolmentToken(name: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+const ASK = { timeoutMs: 10_000 };
+/** Tries of idempotent work while the database is away: a few minutes. */
+const PATIENCE = 100;
+const LEDGER_BATCH = 500;
+const LEDGER_DELAY_MS = 10;
+
+/** The composition root of the control plane: the only place that knows every room. */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const { log, dataFolder } = options;
+  const host = realHost();
+  const stops: (() => Promise<void> | void)[] = [];
+
+  /** Ends what was started, last first; one failure does not keep the rest from ending. */
+  async function stop(): Promise<void> {
+    for (const end of stops.splice(0).reverse()) {
+      await Promise.resolve()
+        .then(end)
+        .catch((error: unknown) => log.error({ error }, 'a part of the coordinator did not stop cleanly'));
+    }
+  }
+
+  try {
+    const key = await loadOrCreateKey(path.join(dataFolder, 'keys'), 'grid');
+    const database = await openDatabase({ dataFolder, url: options.databaseUrl, log });
+    stops.push(() => database.close());
+    const orm = await openOrm({ url: database.url, entities, migrations, log });
+    stops.push(() => orm.close());
+    await migrate(orm);
+    const store = createPostgresStore(orm);
+    const ledger = createLedger<Change, Outcome>({
+      host,
+      commit: (batch) => store.commit(batch),
+      maxBatch: LEDGER_BATCH,
+      maxDelayMs: LEDGER_DELAY_MS,
+    });
+    stops.push(() => ledger.close());
+    const objects = await openDiskObjects({
+      folder: path.join(dataFolder, 'objects'),
+      secret: await store.clusterSecret(),
+      // Relative: every client and agent knows the address by which it reaches this coordinator.
+      baseUrl: () => '',
+      clock: host.clock,
+      onDefect: (error) => log.error({ error }, 'object store'),
+    });
+    const presence = createInProcessPresence(host);
+    stops.push(() => presence.close());
+    const coordinatorId = randomUUID();
+    const epochs = await store.takePartitions(coordinatorId);
+    const patiently = <T>(work: () => Promise<T>): Promise<T> => withDatabaseRetry(work, { host, attempts: PATIENCE });
+    const services: Services = { store, ledger, objects, presence, key, log, patiently, epochs };
+
+    const system = createSystem({
+      name: 'coordinator',
+      host,
+      onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
+      onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
+    });
+    stops.push(() => system.shutdown());
+
+    // The doors open last, so the audience is a hall that is empty at first.
+    let hall: Audience = { job: () => {}, jobChanged: () => {}, device: () => {} };
+    const audience: Audience = {
+      job: (delta) => hall.job(delta),
+      jobChanged: (summary) => hall.jobChanged(summary),
+      device: (device) => hall.device(device),
+    };
+
+    const tenants: TenantRef = system.spawn({
+      id: 'tenants',
+      actor: tenantActor,
+      restart: 'permanent',
+      args: { services, randomBytes: (length) => randomBytes(length) },
+    });
+    const feed = system.spawn({ id: 'feed', actor: feedActor, restart: 'permanent', args: { audience } });
+    const models: ModelsRef = system.spawn({ id: 'models', actor: modelsActor, restart: 'permanent', args: { services, pool: modelPoolActor } });
+    // Placement tells jobs about leases, jobs wake placement: each is reached through a thunk.
+    let jobs: JobsRef;
+    let devices: DevicesRef;
+    const placement: PlacementRef = system.spawn({
+      id: 'placement',
+      actor: placementActor,
+      restart: 'permanent',
+      args: { services, jobs: () => jobs },
+    });
+    jobs = system.spawn({
+      id: 'jobs',
+      actor: jobsActor,
+      restart: 'permanent',
+      args: { services, placement, feed, devices: () => devices, job: jobActor, quorum: quorumActor, shard: shardActor },
+    });
+    devices = system.spawn({
+      id: 'devices',
+      actor: devicesActor,
+      restart: 'permanent',
+      args: { services, device: deviceActor, jobs: () => jobs, placement: () => placement, models: () => models, feed },
+    });
+
+    const gateway = await createGateway({
+      services,
+      host,
+      jobs: createJobDesk({ services, jobs, clock: host.clock }),
+      devices,
+      deviceDesk: createDeviceDesk({ store, devices, clock: host.clock }),
+      tenants,
+      models,
+      generate: (args) =>
+        system.spawn({ id: `generation-${args.generation}`, actor: generationActor, restart: 'temporary', args: { ...args, services } }),
+      serveObject: (request, response) => objects.handle(request, response),
+      uiFolder: options.uiFolder,
+      version: options.version,
+      randomId: randomUUID,
+      randomBytes: (length) => randomBytes(length),
+    });
+    stops.push(() => gateway.close());
+    stops.push(database.onBack(() => void jobs.reload()));
+    hall = gateway.audience;
+
+    const firstKey = await createFirstKey(tenants);
+    await gateway.listen(options.listen, options.port);
+
+    return {
+      port: gateway.port,
+      gridKey: key.publicKey,
+      firstKey,
+      database: database.kind,
+      async enrolmentToken(name) {
+        const { token } = await tenants.createToken({ name, uses: 1, ttlSeconds: 300 }, ASK);
+        return token;
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function createFirstKey(tenants: TenantRef): Promise<string | null> {
+  const keys = await tenants.listKeys(undefined, ASK);
+  if (keys.some((k) => k.role === 'admin' && k.revokedAt === null)) return null;
+  const { key } = await tenants.createKey({ tenant: 'default', name: 'first admin', role: 'admin' }, ASK);
+  return key;
+}

@@ -1,0 +1,53 @@
+import type { DeviceSummary } from '#actors/contract/live.ts';
+import type { Store, DeviceRow } from '#actors/store/store.ts';
+import { GridError } from '#runtime/errors.ts';
+import type { Clock } from '#runtime/kernel/host.ts';
+
+import type { DeviceRef } from './device.protocol.ts';
+import { deviceSummary } from './device-view.ts';
+import type { DeviceDesk, DevicesRef } from './devices.protocol.ts';
+
+const ASK = { timeoutMs: 5_000 };
+
+/** Answers for every device that is enrolled, connected or not. */
+export function createDeviceDesk({ store, devices, clock }: { store: Store; devices: DevicesRef; clock: Clock }): DeviceDesk {
+  async function rowOf(id: string): Promise<DeviceRow> {
+    const row = await store.findDevice(id);
+    if (row === null) throw new GridError('NOT_FOUND', `no device ${id}`, { fix: '`corpgrid devices` lists them' });
+    return row;
+  }
+
+  async function summaryOf(row: DeviceRow, ref: DeviceRef | null | undefined): Promise<DeviceSummary> {
+    // A session may end between the question and its answer: the row then has the last word.
+    const answer = await ref?.summary(undefined, ASK).catch(() => null);
+    return answer ? { ...answer, lastSeenAt: row.lastSeenAt } : deviceSummary(row);
+  }
+
+  async function find(id: string): Promise<DeviceSummary> {
+    const row = await rowOf(id);
+    return summaryOf(row, await devices.find(id, ASK));
+  }
+
+  return {
+    find,
+    async list() {
+      const [rows, live] = await Promise.all([store.listDevices(), devices.live(undefined, ASK)]);
+      return Promise.all(rows.map((row) => summaryOf(row, live.get(row.id))));
+    },
+    async drain(id, on) {
+      const row = await rowOf(id);
+      if (row.state === 'revoked') throw new GridError('CONFLICT', `${id} is revoked`, { fix: 'enrol the machine anew' });
+      const ref = await devices.find(id, ASK);
+      if (ref === null) throw new GridError('CONFLICT', `${id} is not connected: there is nothing to drain`);
+      await store.setDeviceState(id, null, on ? 'draining' : 'present', clock.wall());
+      ref.drain(on);
+      return find(id);
+    },
+    async revoke(id) {
+      await rowOf(id);
+      await store.setDeviceState(id, null, 'revoked', clock.wall());
+      (await devices.find(id, ASK))?.revoke();
+      return find(id);
+    },
+  };
+}

@@ -1,0 +1,228 @@
+import type { AgentHello, FromAgent, ToAgent } from '#actors/contract/agent-link.ts';
+import type { DeviceSummary } from '#actors/contract/live.ts';
+import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import type { FeedRef } from '#actors/feed/feed.protocol.ts';
+import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { AttemptEvent, JobsRef } from '#actors/job/jobs.protocol.ts';
+import type { ModelPoolRef, ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
+import type { Services } from '#actors/services.ts';
+import type { AttemptRow, Session } from '#actors/store/store.ts';
+import { defineActor } from '#runtime/kernel/actor.ts';
+import type { LinkSession } from '#runtime/link/session.ts';
+
+import { DeviceProtocol } from './device.protocol.ts';
+import { BUSY_LEASE_MS, IDLE_LEASE_MS, SUSPECT_MS } from './device.state.ts';
+import { deviceSummary } from './device-view.ts';
+import type { DevicesRef } from './devices.protocol.ts';
+
+export interface DeviceArgs {
+  readonly services: Services;
+  readonly session: Session;
+  readonly link: LinkSession<FromAgent, ToAgent>;
+  readonly hello: AgentHello;
+  readonly devices: DevicesRef;
+  readonly jobs: () => JobsRef;
+  readonly placement: () => PlacementRef;
+  readonly models: () => ModelsRef;
+  readonly feed: FeedRef;
+}
+
+interface Running {
+  readonly job: string;
+  readonly index: number;
+  readonly fence: Fence;
+}
+
+/** One session; the states stand in device.state.ts. Ends itself when the session is over. */
+export const deviceActor = defineActor({
+  protocol: DeviceProtocol,
+  mailbox: { capacity: 65_536 },
+  start(context, args: DeviceArgs) {
+    const { services, link, hello } = args;
+    const { sessionEpoch } = args.session;
+    let row = args.session.device;
+    const device = row.id;
+    const token = String(sessionEpoch);
+    const running = new Map<string, Running>();
+    const generations = new Map<string, GenerationRef>();
+    const pools = new Map<string, { pool: ModelPoolRef; state: DeviceSummary['models'][number] }>();
+    const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
+    let load: number | null = null;
+    let draining = row.state === 'draining';
+    let suspended = false;
+
+    reportAttempts(args.session.attempts);
+    grant(slots - running.size);
+    renewLease();
+    if (hello.capabilities.models.length > 0) args.models().offered({ device, ref: context.self, models: hello.capabilities.models });
+    args.feed.device(summary());
+    context.onStop(end);
+
+    /** Tells each job which attempts came back with this session. */
+    function reportAttempts(attempts: readonly AttemptRow[]): void {
+      const held = new Set(hello.held.map(fenceText));
+      const reports = attempts.map((attempt) => ({ attempt, held: held.has(fenceText(attempt.fence)), device: context.self }));
+      for (const { attempt, held: isHeld } of reports) if (isHeld) running.set(fenceText(attempt.fence), attempt);
+      if (reports.length > 0) args.jobs().report(reports);
+    }
+
+    function grant(more: number): void {
+      if (!draining) args.placement().grant({ device, sessionEpoch, ref: context.self, slots: more });
+    }
+
+    function renewLease(): void {
+      const ttlMs = running.size > 0 ? BUSY_LEASE_MS : IDLE_LEASE_MS;
+      void services.presence.set(device, token, ttlMs);
+    }
+
+    function summary(): DeviceSummary {
+      return deviceSummary(row, { running: running.size, load, models: [...pools.values()].map((p) => p.state) });
+    }
+
+    function changed(): void {
+      args.feed.device(summary());
+    }
+
+    /** Down the link. A full window means that the agent reads nothing: the session is worth less than its memory. */
+    function command(message: ToAgent): boolean {
+      const admission = link.send(message);
+      if (admission === 'full') link.close('the agent does not keep up');
+      return admission === 'accepted';
+    }
+
+    function release(fence: Fence): Running | undefined {
+      const key = fenceText(fence);
+      const attempt = running.get(key);
+      if (attempt === undefined) return undefined;
+      running.delete(key);
+      grant(1);
+      changed();
+      return attempt;
+    }
+
+    function tellJobs(event: AttemptEvent['event'], reason: string): void {
+      for (const { job, index, fence } of running.values()) args.jobs().attempt({ job, index, fence, event, reason });
+    }
+
+    function fromAgent(message: FromAgent): void {
+      switch (message.type) {
+        case 'beat':
+          load = message.load;
+          renewLease();
+          args.devices.beat({ device, sessionEpoch });
+          changed();
+          return;
+        case 'vote':
+          args.jobs().vote({ message, device, publicKey: row.publicKey, from: context.self });
+          return;
+        case 'offer':
+          args.jobs().offer({ ...message, index: message.shard, device, from: context.self });
+          return;
+        case 'attemptFailed': {
+          const known = release(message.fence);
+          if (known === undefined) return;
+          args.jobs().attempt({ job: known.job, index: known.index, fence: known.fence, event: 'failed', reason: message.reason });
+          return;
+        }
+        case 'modelState': {
+          const entry = pools.get(message.model);
+          if (entry === undefined) return;
+          entry.state = { name: message.model, state: message.state, memoryBytes: message.memoryBytes };
+          const { state, memoryBytes, reason } = message;
+          entry.pool.state({ device, state, memoryBytes, ...(reason === undefined ? {} : { reason }) });
+          changed();
+          return;
+        }
+        case 'tokens':
+          generations.get(message.generation)?.tokens(message);
+          return;
+        case 'generationEnded':
+          generations.get(message.generation)?.ended(message);
+          generations.delete(message.generation);
+          return;
+        default:
+          message satisfies never;
+      }
+    }
+
+    function end(): void {
+      args.placement().withdraw({ device, sessionEpoch });
+      tellJobs('expired', 'the session of the device ended');
+      for (const [generation, owner] of generations) {
+        owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, reason: 'the device was lost', retryable: true });
+      }
+      void services.presence.remove(device, token);
+      args.devices.changed(device);
+    }
+
+    return {
+      run(message) {
+        running.set(fenceText(message.fence), { job: message.job, index: message.shard, fence: message.fence });
+        if (!command(message)) return;
+        if (running.size === 1) renewLease();
+        changed();
+      },
+      stopAttempt({ partition, fence, reason }) {
+        command({ type: 'stop', partition, fence, reason });
+        release(fence);
+      },
+      voteSettled({ fence, outcome, reason }) {
+        command({ type: 'voteSettled', fence, outcome, ...(reason === undefined ? {} : { reason: reason.slice(0, 500) }) });
+        release(fence);
+      },
+      upload({ fence, put }) {
+        command({ type: 'upload', fence, ...(put === undefined ? {} : { put }) });
+      },
+      fromAgent,
+      suspended() {
+        suspended = true;
+        context.after(SUSPECT_MS, () => {
+          if (suspended) tellJobs('suspect', 'the socket was lost and not resumed at once');
+        });
+      },
+      resumed() {
+        suspended = false;
+        renewLease();
+      },
+      closed(reason) {
+        services.log.info({ device, reason }, 'session ended');
+        context.stop();
+      },
+      leaseExpired() {
+        link.close('no heartbeat within the lease');
+      },
+      loadModel({ model, sha256, pool }) {
+        pools.set(model, { pool, state: { name: model, state: 'loading', memoryBytes: 0 } });
+        if (!command({ type: 'loadModel', model, sha256 })) pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
+      },
+      generate({ generation, model, messages, sampling, owner }) {
+        generations.set(generation, owner);
+        if (command({ type: 'generate', generation, model, messages, sampling })) return;
+        generations.delete(generation);
+        owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, reason: 'the device is not reachable', retryable: true });
+      },
+      cancelGeneration(generation) {
+        command({ type: 'cancelGeneration', generation });
+      },
+      reportHeld(job) {
+        const held = [...running.values()].filter((a) => a.job === job);
+        if (held.length > 0) args.jobs().report(held.map((attempt) => ({ attempt, held: true, device: context.self })));
+      },
+      drain(on) {
+        draining = on;
+        row = { ...row, state: on ? 'draining' : 'present' };
+        command({ type: 'drain', on });
+        if (on) args.placement().withdraw({ device, sessionEpoch });
+        else grant(slots - running.size);
+        changed();
+      },
+      revoke() {
+        row = { ...row, state: 'revoked' };
+        link.close('the device was revoked');
+      },
+      summary,
+    };
+  },
+});
+

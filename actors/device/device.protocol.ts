@@ -1,0 +1,35 @@
+import type { FromAgent, RunCommand, SamplingOptions, ChatMessage } from '#actors/contract/agent-link.ts';
+import type { DeviceSummary } from '#actors/contract/live.ts';
+import type { Fence, SignedRequest } from '#actors/contract/primitives.ts';
+import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { ModelPoolRef } from '#actors/model-pool/model-pool.protocol.ts';
+import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
+import type { Ref } from '#runtime/kernel/ref.ts';
+
+/**
+ * One session of one device. Born when its agent's link opens, ended when the link's session is closed for good, so
+ * whoever watches it learns that the device is gone. Commands go down to the agent, votes come up.
+ */
+export const DeviceProtocol = protocol('device', {
+  run: tell<RunCommand>(),
+  stopAttempt: tell<{ partition: number; fence: Fence; reason: 'cancelled' | 'superseded' | 'paused' }>(),
+  voteSettled: tell<{ fence: Fence; outcome: 'accepted' | 'refused'; reason?: string }>(),
+  upload: tell<{ fence: Fence; put?: SignedRequest }>(),
+  /** From the link: a message that was parsed against the contract. */
+  fromAgent: tell<FromAgent>(),
+  /** From the link: the socket is lost; the session may still be resumed. */
+  suspended: tell(),
+  resumed: tell(),
+  closed: tell<string>(),
+  /** From presence: no beat within the lease. */
+  leaseExpired: tell(),
+  loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef }>(),
+  generate: tell<{ generation: string; model: string; messages: ChatMessage[]; sampling: SamplingOptions; owner: GenerationRef }>(),
+  cancelGeneration: tell<string>(),
+  reportHeld: tell<string>(),
+  drain: tell<boolean>(),
+  revoke: tell(),
+  summary: ask<void, DeviceSummary>(),
+});
+// An interface, because refs of actors that know each other may name each other only lazily.
+export interface DeviceRef extends Ref<typeof DeviceProtocol> {}

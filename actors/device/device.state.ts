@@ -1,0 +1,23 @@
+import type { DeviceState } from '#actors/contract/job-states.ts';
+
+/**
+ * A device, as the grid sees it.
+ *
+ *   enrolled ──first session──▶ present
+ *   present ──session ended──▶ absent ──session──▶ present
+ *   present ⇄ draining            by people: it finishes what it has and gets nothing new
+ *   any ──by people──▶ revoked    its key is worth nothing from then on
+ *
+ * Its session has states of its own: live ⇄ suspended (the socket is lost, the session may be resumed) ──▶ ended.
+ * While suspended for SUSPECT_MS or longer its attempts are suspect: another device may be leased the same shard.
+ */
+export const SUSPECT_MS = 200;
+
+/** Lease of a session: agents beat every second while they hold attempts, every 15 s otherwise. */
+export const BUSY_LEASE_MS = 5_000;
+export const IDLE_LEASE_MS = 45_000;
+
+/** What the session's end makes of the device. */
+export function afterSession(state: DeviceState): DeviceState {
+  return state === 'revoked' ? 'revoked' : 'absent';
+}

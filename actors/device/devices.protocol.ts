@@ -1,0 +1,28 @@
+import type { AgentHello } from '#actors/contract/agent-link.ts';
+import type { DeviceSummary } from '#actors/contract/live.ts';
+import type { DeviceRef } from '#actors/device/device.protocol.ts';
+import type { HeldSession } from '#actors/device/held-session.ts';
+import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
+import type { Ref } from '#runtime/kernel/ref.ts';
+
+/** The devices of this coordinator: opens a DeviceActor for each agent session. */
+export const DevicesProtocol = protocol('devices', {
+  opened: tell<{ session: HeldSession; hello: AgentHello }>(),
+  /** A live session beat; collected and written in one statement every few seconds. */
+  beat: tell<{ device: string; sessionEpoch: number }>(),
+  changed: tell<string>(),
+  /** A job was activated: each session says which attempts of it it runs. */
+  reportHeld: tell<string>(),
+  /** The session of a device that is connected here. */
+  find: ask<string, DeviceRef | null>(),
+  live: ask<void, ReadonlyMap<string, DeviceRef>>(),
+});
+export type DevicesRef = Ref<typeof DevicesProtocol>;
+
+/** What people ask of devices. */
+export interface DeviceDesk {
+  list(): Promise<DeviceSummary[]>;
+  find(device: string): Promise<DeviceSummary>;
+  drain(device: string, on: boolean): Promise<DeviceSummary>;
+  revoke(device: string): Promise<DeviceSummary>;
+}

@@ -1,0 +1,55 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+import { WebSocketServer } from 'ws';
+
+import { AgentHello, FromAgent, type ToAgent } from '#actors/contract/agent-link.ts';
+import { holdSession } from '#actors/device/held-session.ts';
+import { createLinkServer } from '#runtime/link/server.ts';
+import { wsSocket } from '#runtime/link/ws-socket.ts';
+
+import type { GatewayArgs } from './gateway.ts';
+
+export const AGENT_PATH = '/agent';
+/** One frame holds many messages; larger bodies go through the object store. */
+const MAX_PAYLOAD = 16 * 1024 * 1024;
+
+/** The agents' door: a WebSocket whose first words are a mutual challenge, then the link. */
+export function openAgentSocket(server: Server, { services, host, devices }: GatewayArgs): { close(): Promise<void> } {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
+  const link = createLinkServer<FromAgent, ToAgent>({
+    host,
+    key: services.key,
+    decode: (raw) => FromAgent.parse(raw),
+    async authenticate(peer) {
+      const device = await services.store.findDevice(peer);
+      if (device === null || device.state === 'revoked') return { refuse: 'the device is unknown or revoked' };
+      return { publicKey: device.publicKey };
+    },
+    onFault: (device, error) => services.log.warn({ device, error }, 'agent session broke the protocol'),
+    onRefused: (device, reason) => services.log.info({ device, reason }, 'agent refused'),
+    onSession(session) {
+      const hello = AgentHello.safeParse(session.hello);
+      if (!hello.success) {
+        services.log.warn({ device: session.peer, error: hello.error }, 'hello refused');
+        return session.close('the hello does not fit this coordinator: update the agent');
+      }
+      devices.opened({ session: holdSession(session), hello: hello.data });
+    },
+  });
+
+  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (new URL(request.url ?? '/', 'http://grid').pathname !== AGENT_PATH) return;
+    sockets.handleUpgrade(request, socket, head, (ws) => link.accept(wsSocket(ws)));
+  }
+  server.on('upgrade', upgrade);
+
+  return {
+    async close() {
+      server.off('upgrade', upgrade);
+      await link.close();
+      for (const ws of sockets.clients) ws.terminate();
+      sockets.close();
+    },
+  };
+}

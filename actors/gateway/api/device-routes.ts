@@ -1,0 +1,50 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+
+import { DeviceId } from '#actors/contract/primitives.ts';
+
+import { authenticate, bearerOf, parse, requireAdmin } from '../door.ts';
+import type { GatewayArgs } from '../gateway.ts';
+
+const ById = z.object({ id: DeviceId });
+
+export function deviceRoutes(app: FastifyInstance, { tenants, deviceDesk }: GatewayArgs): void {
+  app.get('/api/devices', async (request) => {
+    await authenticate(tenants, bearerOf(request));
+    return deviceDesk.list();
+  });
+
+  app.get('/api/devices/:id', async (request) => {
+    await authenticate(tenants, bearerOf(request));
+    return deviceDesk.find(parse(ById, request.params).id);
+  });
+
+  app.get('/api/cluster', async (request) => {
+    await authenticate(tenants, bearerOf(request));
+    const devices = await deviceDesk.list();
+    const present = devices.filter((d) => d.state === 'present' || d.state === 'draining');
+    return {
+      devices: devices.length,
+      present: present.length,
+      cores: present.reduce((n, d) => n + (d.cores ?? 0), 0),
+      slots: present.reduce((n, d) => n + (d.slots ?? 0), 0),
+      running: present.reduce((n, d) => n + d.running, 0),
+      memoryBytes: present.reduce((n, d) => n + (d.memoryBytes ?? 0), 0),
+    };
+  });
+
+  for (const [action, on] of [
+    ['drain', true],
+    ['undrain', false],
+  ] as const) {
+    app.post(`/api/devices/:id/${action}`, async (request) => {
+      requireAdmin(await authenticate(tenants, bearerOf(request)));
+      return deviceDesk.drain(parse(ById, request.params).id, on);
+    });
+  }
+
+  app.post('/api/devices/:id/revoke', async (request) => {
+    requireAdmin(await authenticate(tenants, bearerOf(request)));
+    return deviceDesk.revoke(parse(ById, request.params).id);
+  });
+}

@@ -1,0 +1,66 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+
+import { explainIssues } from '#actors/contract/explain.ts';
+import type { ProblemJson } from '#actors/contract/live.ts';
+import type { Principal, TenantRef } from '#actors/tenant/tenant.protocol.ts';
+import { GridError, statusOf } from '#runtime/errors.ts';
+import { Refusal } from '#runtime/kernel/errors.ts';
+
+/** What all doors share: who asks, is what they sent right, and how a failure is told. */
+
+const ASK = { timeoutMs: 5_000 };
+
+export async function authenticate(tenants: TenantRef, key: string | undefined): Promise<Principal> {
+  if (key === undefined || key === '') {
+    throw new GridError('UNAUTHENTICATED', 'no key came with the request', { fix: 'send `Authorization: Bearer cg_…`; the first start printed an admin key' });
+  }
+  const principal = await tenants.authenticate(key, ASK);
+  if (principal === null) throw new GridError('UNAUTHENTICATED', 'the key is unknown or revoked', { fix: '`corpgrid keys create` makes a new one' });
+  return principal;
+}
+
+export function bearerOf(request: FastifyRequest): string | undefined {
+  const header = request.headers.authorization;
+  return header?.startsWith('Bearer ') ? header.slice(7).trim() : undefined;
+}
+
+export function requireAdmin(principal: Principal): void {
+  if (principal.role !== 'admin') throw new GridError('FORBIDDEN', 'this needs an admin key', { fix: 'ask an administrator of the grid' });
+}
+
+/** Admins see every tenant's jobs. */
+export function tenantScope(principal: Principal): string | null {
+  return principal.role === 'admin' ? null : principal.tenant;
+}
+
+/** Parses untrusted input; the error names the field and what was expected. */
+export function parse<T extends z.ZodType>(schema: T, value: unknown, code: 'BAD_REQUEST' | 'BAD_SPEC' = 'BAD_REQUEST'): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const { path, message } = explainIssues(result.error);
+  throw new GridError(code, message, { path });
+}
+
+/** The answer to a failure. What is not an expected one says nothing of the inside. */
+export function problemOf(error: unknown, requestId?: string): ProblemJson {
+  const id = requestId === undefined ? {} : { requestId };
+  if (!Refusal.is(error)) return { code: 'INTERNAL', message: 'something went wrong inside the grid', ...id };
+  return {
+    code: error.code,
+    message: error.message,
+    ...(error.path === undefined ? {} : { path: error.path }),
+    ...(error.fix === undefined ? {} : { fix: error.fix }),
+    ...id,
+  };
+}
+
+export async function sendProblem(reply: FastifyReply, request: FastifyRequest, error: unknown): Promise<void> {
+  await reply.code(httpStatusOf(error)).send(problemOf(error, request.id));
+}
+
+/** Fastify's own refusals (malformed JSON, too large, wrong media type) carry a statusCode. */
+export function httpStatusOf(error: unknown): number {
+  const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;
+  return typeof status === 'number' && !Refusal.is(error) ? status : statusOf(error);
+}

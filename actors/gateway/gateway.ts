@@ -1,0 +1,152 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+import fastifyStatic from '@fastify/static';
+import { fastify, type FastifyInstance } from 'fastify';
+
+import type { DeviceDesk, DevicesRef } from '#actors/device/devices.protocol.ts';
+import type { Audience } from '#actors/feed/feed.actor.ts';
+import type { GenerationArgs } from '#actors/generation/generation.actor.ts';
+import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { JobDesk } from '#actors/job/jobs.protocol.ts';
+import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import type { Services } from '#actors/services.ts';
+import type { TenantRef } from '#actors/tenant/tenant.protocol.ts';
+import { GridError } from '#runtime/errors.ts';
+import { Refusal } from '#runtime/kernel/errors.ts';
+import type { Host } from '#runtime/kernel/host.ts';
+
+import { adminRoutes } from './api/admin-routes.ts';
+import { deviceRoutes } from './api/device-routes.ts';
+import { enrolRoute } from './api/enrol-route.ts';
+import { jobRoutes } from './api/job-routes.ts';
+import { openAgentSocket } from './agent-socket.ts';
+import { sendProblem } from './door.ts';
+import { openJobSocket } from './job-socket.ts';
+import { openaiRoutes } from './openai/routes.ts';
+
+/** A JSON request body at most: a submission of 20,000 input objects fits. */
+const BODY_LIMIT = 8 * 1024 * 1024;
+
+/** Everything behind the doors. */
+export interface GatewayArgs {
+  readonly services: Services;
+  readonly host: Host;
+  readonly jobs: JobDesk;
+  readonly devices: DevicesRef;
+  readonly deviceDesk: DeviceDesk;
+  readonly tenants: TenantRef;
+  readonly models: ModelsRef;
+  readonly generate: (args: Omit<GenerationArgs, 'services'>) => GenerationRef;
+  /** The disk object store answers its own signed URLs; undefined when S3 does. */
+  readonly serveObject: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
+  readonly uiFolder: string;
+  readonly version: string;
+  readonly randomId: () => string;
+  readonly randomBytes: (length: number) => Uint8Array;
+}
+
+export interface Gateway {
+  readonly port: number;
+  readonly audience: Audience;
+  listen(host: string, port: number): Promise<number>;
+  /** Stops accepting, ends every connection, and resolves when none is left. */
+  close(): Promise<void>;
+}
+
+/** One HTTP server for the API, the UI, agents (WebSocket), people (socket.io) and OpenAI clients. */
+export async function createGateway(args: GatewayArgs): Promise<Gateway> {
+  const app = fastify({
+    bodyLimit: BODY_LIMIT,
+    genReqId: args.randomId,
+    requestIdHeader: false,
+    forceCloseConnections: true,
+    logger: false,
+    return503OnClosing: true,
+    routerOptions: { maxParamLength: 200 },
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    logDefect(args, error, request.method, request.url, request.id);
+    await sendProblem(reply, request, error);
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
+  });
+
+  app.get('/healthz', () => ({ status: 'ok', version: args.version }));
+  serveObjects(app, args);
+  enrolRoute(app, args);
+  jobRoutes(app, args);
+  deviceRoutes(app, args);
+  adminRoutes(app, args);
+  openaiRoutes(app, args);
+  await serveUi(app, args.uiFolder);
+
+  await app.ready();
+  const agents = openAgentSocket(app.server, args);
+  const people = openJobSocket(app.server, args);
+  let port = 0;
+
+  return {
+    get port() {
+      return port;
+    },
+    audience: people.audience,
+    async listen(host, wanted) {
+      try {
+        await app.listen({ host, port: wanted });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+        throw new GridError('BAD_CONFIGURATION', `port ${wanted} on ${host} is taken by another program`, {
+          path: '--port',
+          fix: 'choose another with --port, or end the program that listens there',
+        });
+      }
+      const address = app.server.address();
+      port = typeof address === 'object' && address !== null ? address.port : wanted;
+      return port;
+    },
+    async close() {
+      await agents.close();
+      await people.close();
+      await app.close();
+    },
+  };
+}
+
+function logDefect({ services }: GatewayArgs, error: unknown, method: string, url: string, requestId: string): void {
+  const status = typeof error === 'object' && error !== null && 'statusCode' in error ? Number(error.statusCode) : 500;
+  // The path only: signed URLs carry their permission in the query.
+  const where = url.split('?')[0];
+  if (Refusal.is(error) || status < 500) services.log.debug({ error, method, url: where, requestId }, 'request refused');
+  else services.log.error({ error, method, url: where, requestId }, 'request failed');
+}
+
+function serveObjects(app: FastifyInstance, { serveObject }: GatewayArgs): void {
+  if (serveObject === undefined) return;
+  // The body is a stream of up to gigabytes: Fastify must not read it, so these URLs get a context of their own.
+  void app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    scope.route({
+      method: ['GET', 'HEAD', 'PUT'],
+      url: '/objects/*',
+      async handler(request, reply) {
+        reply.hijack();
+        await serveObject(request.raw, reply.raw);
+      },
+    });
+  });
+}
+
+async function serveUi(app: FastifyInstance, folder: string): Promise<void> {
+  const built = existsSync(path.join(folder, 'index.html'));
+  if (built) await app.register(fastifyStatic, { root: folder, wildcard: false, index: ['index.html'], cacheControl: false });
+  app.setNotFoundHandler(async (request, reply) => {
+    const wantsPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html');
+    // The UI routes in the browser: any page address is the same document.
+    if (built && wantsPage && !request.url.startsWith('/api/') && !request.url.startsWith('/v1/')) return reply.sendFile('index.html');
+    return sendProblem(reply, request, new GridError('NOT_FOUND', `nothing answers ${request.method} ${request.url.split('?')[0]}`));
+  });
+}

@@ -1,0 +1,89 @@
+import type { FromAgent } from '#actors/contract/agent-link.ts';
+import { GridError, statusOf } from '#runtime/errors.ts';
+import { Refusal } from '#runtime/kernel/errors.ts';
+
+/**
+ * Errors as OpenAI's clients know them: they choose their error class by the status and show `message`; programs look at
+ * `code` and `param`.
+ */
+export interface OpenAiErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: 'invalid_request_error' | 'rate_limit_error' | 'server_error';
+    /** The offending field, as in `messages[0].content`. */
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+export interface OpenAiErrorReply {
+  readonly status: number;
+  readonly body: OpenAiErrorBody;
+}
+
+/** A request that is wrong in itself. `openAiError` shows it as it is. */
+export class BadChatRequest extends GridError {
+  /** OpenAI's code for it. */
+  readonly openAiCode: string;
+
+  constructor(openAiCode: string, param: string, message: string) {
+    super('BAD_REQUEST', message, param === '' ? {} : { path: param });
+    this.openAiCode = openAiCode;
+  }
+}
+
+/** OpenAI's names for the refusals that have one there; the rest keep theirs, in lower case. */
+const CODES: Readonly<Record<string, string>> = {
+  UNAUTHENTICATED: 'invalid_api_key',
+  FORBIDDEN: 'permission_denied',
+  BUSY: 'rate_limit_exceeded',
+  TOO_LARGE: 'request_too_large',
+  INTERNAL: 'internal_error',
+};
+
+/** Refusals that are somebody's defect and not a passing state. */
+const DEFECTS = new Set(['INTERNAL', 'INSECURE_KEY', 'ACTOR_CRASHED']);
+
+function typeOf(status: number): OpenAiErrorBody['error']['type'] {
+  if (status === 429) return 'rate_limit_error';
+  return status >= 500 ? 'server_error' : 'invalid_request_error';
+}
+
+function reply(status: number, code: string | null, message: string, param: string | null = null): OpenAiErrorReply {
+  return { status, body: { error: { message, type: typeOf(status), param, code } } };
+}
+
+/** What is answered to any thrown value. Nothing of a defect is shown but the request's id, which finds it in the log. */
+export function openAiError(error: unknown, requestId: string): OpenAiErrorReply {
+  if (error instanceof BadChatRequest) return reply(400, error.openAiCode, error.message, error.path ?? null);
+  const inTheTable = Refusal.is(error) && statusOf(error) !== 500;
+  if (inTheTable) {
+    const message = error.fix === undefined ? error.message : `${error.message} ${error.fix}`;
+    if (error.code === 'NOT_FOUND') return reply(404, error.path === 'model' ? 'model_not_found' : 'not_found', message, error.path ?? null);
+    return reply(statusOf(error), CODES[error.code] ?? error.code.toLowerCase(), message, error.path ?? null);
+  }
+  // The kernel's own refusals: a mailbox is full, a part is gone, an answer took too long. All of them pass.
+  if (Refusal.is(error) && !DEFECTS.has(error.code)) return reply(503, error.code.toLowerCase(), 'The grid could not answer this request right now. Try again.');
+  return reply(500, 'internal_error', `The grid failed at this request. Its id is ${requestId}.`);
+}
+
+/** The model is not offered by any machine, or not to this key. */
+export function modelNotFound(model: string): OpenAiErrorReply {
+  return reply(404, 'model_not_found', `The model '${model}' does not exist or you do not have access to it.`, 'model');
+}
+
+type GenerationEnded = Extract<FromAgent, { type: 'generationEnded' }>;
+
+/**
+ * What is answered when a generation failed and is not tried again. A prompt that does not fit would fail everywhere and is
+ * the client's to mend; so is one that the model's chat template refuses.
+ *
+ * @param contextSize of the model, in tokens
+ */
+export function generationFailed(ended: Pick<GenerationEnded, 'promptTokens' | 'reason' | 'retryable'>, contextSize: number): OpenAiErrorReply {
+  const { promptTokens, reason, retryable } = ended;
+  if (retryable) return reply(503, 'model_failed', `The model failed: ${reason ?? 'no reason was given'}. Try again.`);
+  if (promptTokens < contextSize) return reply(400, 'invalid_prompt', `The model cannot take these messages: ${reason ?? 'no reason was given'}.`, 'messages');
+  const text = `This model's maximum context length is ${contextSize} tokens. However, your messages resulted in ${promptTokens} tokens. Please reduce the length of the messages.`;
+  return reply(400, 'context_length_exceeded', text, 'messages');
+}

@@ -1,0 +1,19 @@
+import type { FromAgent } from '#actors/contract/agent-link.ts';
+import type { DeviceRef } from '#actors/device/device.protocol.ts';
+import type { GridError } from '#runtime/errors.ts';
+import { protocol, tell } from '#runtime/kernel/protocol.ts';
+import type { Ref } from '#runtime/kernel/ref.ts';
+
+type Message<T extends FromAgent['type']> = Omit<Extract<FromAgent, { type: T }>, 'type'>;
+
+/** One open completion: lives where the client's connection ends, owns the token log. */
+export const GenerationProtocol = protocol('generation', {
+  /** From the ModelPoolActor: where to generate, or why nowhere. */
+  replica: tell<{ device: string; ref: DeviceRef }>(),
+  noReplica: tell<GridError>(),
+  tokens: tell<Message<'tokens'>>(),
+  ended: tell<Message<'generationEnded'>>(),
+  cancel: tell(),
+});
+// An interface, because refs of actors that know each other may name each other only lazily.
+export interface GenerationRef extends Ref<typeof GenerationProtocol> {}

@@ -1,0 +1,157 @@
+import { mapShardCount, type JobSpec } from '#actors/contract/job-spec.ts';
+import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
+import type { ObjectRef } from '#actors/contract/primitives.ts';
+import type { JobRow } from '#actors/store/store.ts';
+import type { Services } from '#actors/services.ts';
+import { GridError } from '#runtime/errors.ts';
+import type { Clock } from '#runtime/kernel/host.ts';
+
+import { isFinal, ShardTable } from './job.state.ts';
+import { jobSummary, noCounts } from './job-view.ts';
+import type { JobDesk, JobsRef } from './jobs.protocol.ts';
+import { makeReceipts } from './manifest.ts';
+import { partitionOf } from './partition.ts';
+
+/** How long a question to one job may take. */
+const ASK = { timeoutMs: 10_000 };
+/** Objects looked up at once when a submission names many. */
+const HEADS_AT_ONCE = 16;
+
+/** The JobDesk of one coordinator. */
+export function createJobDesk({ services, jobs, clock }: { services: Services; jobs: JobsRef; clock: Clock }): JobDesk {
+  const { store, objects } = services;
+
+  async function checkObject(path: string, ref: ObjectRef): Promise<void> {
+    const stored = await objects.head(ref.sha256);
+    const fix = 'upload it first: POST /api/objects answers where';
+    if (stored === null) throw new GridError('OBJECT_MISSING', `${path}: object ${ref.sha256} was never uploaded`, { path, fix });
+    if (stored.size !== ref.size) {
+      throw new GridError('OBJECT_MISSING', `${path}: object ${ref.sha256} has ${stored.size} bytes, not ${ref.size}`, { path });
+    }
+  }
+
+  /** Every object that the spec names must be there, and be as large as it says. */
+  async function checkObjects(spec: JobSpec): Promise<void> {
+    const named: { path: string; ref: ObjectRef }[] = [{ path: 'module', ref: spec.module }];
+    if (spec.merge) named.push({ path: 'merge.module', ref: spec.merge.module });
+    if ('inputs' in spec.shards) for (const [i, ref] of spec.shards.inputs.entries()) named.push({ path: `shards.inputs[${i}]`, ref });
+    for (let i = 0; i < named.length; i += HEADS_AT_ONCE) {
+      await Promise.all(named.slice(i, i + HEADS_AT_ONCE).map((n) => checkObject(n.path, n.ref)));
+    }
+  }
+
+  async function rowOf(id: string, tenant: string | null): Promise<JobRow> {
+    const job = await store.findJob(id);
+    // Another tenant's job is not told apart from none: ids must not be probed.
+    if (job === null || (tenant !== null && job.tenant !== tenant)) {
+      throw new GridError('NOT_FOUND', `no job ${id}`, { fix: '`corpgrid jobs` lists them' });
+    }
+    return job;
+  }
+
+  async function storedSnapshot(job: JobRow): Promise<JobSnapshot> {
+    const [shards, tallies] = await Promise.all([store.shardsOf(job.id), store.tallyJobs([job.id])]);
+    const table = ShardTable.of(shards, shards.length);
+    return { seq: 0, summary: jobSummary(job, table.counts(), tallies.get(job.id)?.votes ?? 0, []), states: table.states };
+  }
+
+  /** The job's actor knows best while the job is open; it may end between the question and its answer. */
+  async function liveSnapshot(id: string): Promise<JobSnapshot | null> {
+    const ref = await jobs.find(id, ASK);
+    return (await ref?.snapshot(undefined, ASK).catch(() => null)) ?? null;
+  }
+
+  async function outputsOf(id: string, tenant: string | null): Promise<{ index: number; ref: ObjectRef }[]> {
+    await rowOf(id, tenant);
+    const shards = await store.shardsOf(id);
+    return shards.flatMap((s) => (s.output === null ? [] : [{ index: s.index, ref: s.output }])).sort((a, b) => a.index - b.index);
+  }
+
+  return {
+    async submit(submission, by) {
+      const { id, spec } = submission;
+      await checkObjects(spec);
+      const epoch = services.epochs.get(partitionOf(id));
+      if (epoch === undefined) throw new GridError('UNREACHABLE', 'this coordinator does not own the partition of the job');
+      const { job } = await store.createJob({ id, tenant: by.tenant, submittedBy: by.name, spec, at: clock.wall() }, epoch);
+      if (job.tenant !== by.tenant) throw new GridError('CONFLICT', 'this job id is taken', { path: 'id', fix: 'use a fresh random UUID' });
+      if (!isFinal(job.state)) jobs.created(id);
+      return jobSummary(job, { ...noCounts(), pending: mapShardCount(spec), blocked: spec.merge ? 1 : 0 }, 0, []);
+    },
+    async control(id, action, tenant) {
+      const job = await rowOf(id, tenant);
+      const ref = await jobs.find(id, ASK);
+      if (ref === null) throw new GridError('CONFLICT', `the job is ${job.state}: it cannot ${action} any more`);
+      return ref.control(action, ASK);
+    },
+    async snapshot(id, tenant) {
+      const job = await rowOf(id, tenant);
+      return (await liveSnapshot(id)) ?? storedSnapshot((await store.findJob(id)) ?? job);
+    },
+    async shard(id, index, tenant): Promise<ShardDetail> {
+      const job = await rowOf(id, tenant);
+      const [shards, votes, attempts, devices] = await Promise.all([
+        store.shardsOf(id),
+        store.votesOf(id, index),
+        store.attemptsOf(id, index),
+        store.listDevices(),
+      ]);
+      const shard = shards.find((s) => s.index === index);
+      if (shard === undefined) throw new GridError('NOT_FOUND', `job ${id} has no shard ${index}`);
+      const names = new Map(devices.map((d) => [d.id, d.name]));
+      return {
+        job: id,
+        index,
+        state: shard.state,
+        quorum: job.spec.quorum,
+        output: shard.output,
+        votes: votes.map((v) => ({
+          device: v.device,
+          deviceName: names.get(v.device) ?? v.device,
+          fence: v.fence,
+          state: v.refusal === null ? 'accepted' : 'refused',
+          reason: v.refusal,
+          sha256: v.output.sha256,
+          size: v.output.size,
+          signature: v.signature,
+          agrees: v.refusal === null && v.output.sha256 === shard.output?.sha256,
+          at: v.at,
+        })),
+        attempts: attempts.map(({ fence, device, state, leasedAt, endedAt, reason }) => ({
+          fence,
+          device,
+          deviceName: names.get(device) ?? device,
+          state,
+          leasedAt,
+          endedAt,
+          reason,
+        })),
+      };
+    },
+    outputs: outputsOf,
+    async output(id, index, tenant) {
+      const found = (await outputsOf(id, tenant)).find((o) => o.index === index);
+      if (found === undefined) throw new GridError('NOT_FOUND', `shard ${index} of job ${id} has no accepted output yet`);
+      const votes = await store.votesOf(id, index);
+      const inline = votes.find((v) => v.bytes !== null && v.refusal === null && v.output.sha256 === found.ref.sha256);
+      return { ref: found.ref, bytes: inline?.bytes ?? null };
+    },
+    async receipts(id, indexes, tenant) {
+      const job = await rowOf(id, tenant);
+      const manifest = await store.findManifest(id);
+      if (manifest === null) throw new GridError('NOT_FOUND', `job ${id} is ${job.state}: receipts exist once it is done`);
+      const [shards, votes, devices] = await Promise.all([store.shardsOf(id), store.votesOf(id, null), store.listDevices()]);
+      const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
+      const wanted = indexes === 'all' ? shards.map((s) => s.index).sort((a, b) => a - b) : indexes;
+      return makeReceipts({ job, shards, votes, publicKeys }, manifest, wanted);
+    },
+    async list(tenant, limit) {
+      const rows = await store.listJobs(tenant, limit);
+      const tallies = await store.tallyJobs(rows.map((r) => r.id));
+      return rows.map((row): JobSummary => {
+        const tally = tallies.get(row.id);
+        return jobSummary(row, tally?.counts ?? noCounts(), tally?.votes ?? 0, []);
+      });
+    },
+  };
+}

@@ -1,0 +1,294 @@
+import { mapShardCount, shardCount } from '#actors/contract/job-spec.ts';
+import type { JobSummary } from '#actors/contract/live.ts';
+import type { ObjectRef } from '#actors/contract/primitives.ts';
+import type { DevicesRef } from '#actors/device/devices.protocol.ts';
+import type { FeedRef } from '#actors/feed/feed.protocol.ts';
+import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
+import type { QuorumArgs } from '#actors/quorum/quorum.actor.ts';
+import type { QuorumProtocol } from '#actors/quorum/quorum.protocol.ts';
+import type { Services } from '#actors/services.ts';
+import type { ShardArgs } from '#actors/shard/shard.actor.ts';
+import type { ShardProtocol, ShardRef } from '#actors/shard/shard.protocol.ts';
+import type { ActiveJob, JobRow, VoteRow } from '#actors/store/store.ts';
+import { GridError } from '#runtime/errors.ts';
+import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
+
+import { CONTROLS, afterVote, isFinal, nextStep, ShardTable, type Control } from './job.state.ts';
+import { JobProtocol } from './job.protocol.ts';
+import { jobSummary } from './job-view.ts';
+import { makeManifest } from './manifest.ts';
+import { inputDigest, isMergeShard, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
+
+/** After a coordinator was lost, devices get this long to come back with the attempts that they hold. */
+const GRACE_MS = 10_000;
+/** The live feed hears of a job at most this often. */
+const FEED_MS = 100;
+
+export interface JobArgs {
+  readonly services: Services;
+  readonly job: string;
+  readonly epoch: number;
+  readonly placement: PlacementRef;
+  readonly feed: FeedRef;
+  readonly devices: () => DevicesRef;
+  readonly quorum: ActorDefinition<typeof QuorumProtocol, QuorumArgs>;
+  readonly shard: ActorDefinition<typeof ShardProtocol, ShardArgs>;
+}
+
+/**
+ * One job. Claims its row, wakes the QuorumActor, starts a ShardActor for each leased shard, and moves the job on when
+ * its shards are settled. A crash of any child is a crash of the job: it starts again from the store, which is the truth.
+ */
+export const jobActor = defineActor({
+  protocol: JobProtocol,
+  supervise: { strategy: 'one-for-one', intensity: 0, periodMs: 1_000 },
+  mailbox: { capacity: 65_536 },
+  async start(context, args: JobArgs) {
+    const { services, epoch, placement, feed } = args;
+    const active = await services.patiently(() => services.store.activateJob(args.job, epoch));
+    if (active === null) throw new Error(`job ${args.job} is not there`);
+    let job: JobRow = active.job;
+    let votes = active.voteCount;
+    let seq = 0;
+    let published = true;
+    const table = ShardTable.of(active.shards, shardCount(job.spec));
+    const outputs: (ShardOutput | undefined)[] = outputsOf(active);
+    const shards = new Map<number, ShardRef>();
+    let working = false;
+
+    if (isFinal(job.state)) context.stop();
+    if (job.state === 'queued') await move(['queued'], 'running');
+    await readInlineOutputs();
+
+    const quorum = context.spawn({
+      id: 'quorum',
+      actor: args.quorum,
+      restart: 'permanent',
+      mailbox: { capacity: 65_536 },
+      args: {
+        services,
+        job,
+        epoch,
+        shards: active.shards,
+        attempts: active.attempts,
+        votes: active.votes,
+        owner: context.self,
+        inputDigest: (index) => inputDigest(job.spec, index, mapOutputs()),
+        moduleOf: (spec, index) => moduleOf(spec, index).sha256,
+        onVoted: (index, vote) => voted(index, vote),
+      },
+    });
+
+    expireUnclaimed(active);
+    args.devices().reportHeld(job.id);
+    step();
+    publish();
+
+    function outputsOf({ shards: rows }: ActiveJob): (ShardOutput | undefined)[] {
+      const list: (ShardOutput | undefined)[] = [];
+      for (const row of rows) if (row.output !== null) list[row.index] = { ref: row.output, bytes: null };
+      return list;
+    }
+
+    /** Small outputs live in their votes; the merge shard's command needs their bytes. */
+    async function readInlineOutputs(): Promise<void> {
+      if (!job.spec.merge || !outputs.some((o) => o !== undefined)) return;
+      for (const vote of await services.patiently(() => services.store.votesOf(job.id, null))) keepBytes(vote);
+    }
+
+    function keepBytes(vote: VoteRow): void {
+      if (vote.bytes === null || vote.refusal !== null || !job.spec.merge) return;
+      const known = outputs[vote.index];
+      if (known === undefined || known.ref.sha256 === vote.output.sha256) outputs[vote.index] = { ref: vote.output, bytes: vote.bytes };
+    }
+
+    function mapOutputs(): ShardOutput[] {
+      return outputs.slice(0, mapShardCount(job.spec)).filter((o) => o !== undefined);
+    }
+
+    function voted(index: number, vote: VoteRow): void {
+      // Kept by digest until the decision names the output that counts.
+      if (vote.bytes !== null && job.spec.merge && outputs[index] === undefined) inlineBytes.set(vote.output.sha256, vote.bytes);
+      shards.get(index)?.voted(vote.fence);
+    }
+    const inlineBytes = new Map<string, Uint8Array>();
+
+    /** Attempts from before this activation whose device does not come back lose their lease; they may still vote. */
+    function expireUnclaimed({ attempts }: ActiveJob): void {
+      if (attempts.length === 0) return;
+      context.after(GRACE_MS, () => {
+        for (const attempt of attempts) {
+          if (adopted.has(attempt.fence.seq) || table.get(attempt.index) === 'provisional') continue;
+          shardOf(attempt.index).attempt({
+            job: job.id,
+            index: attempt.index,
+            fence: attempt.fence,
+            event: 'expired',
+            reason: 'the device did not come back after the coordinator restarted',
+          });
+        }
+      });
+    }
+    const adopted = new Set<number>();
+
+    function shardOf(index: number): ShardRef {
+      let ref = shards.get(index);
+      if (ref === undefined) {
+        ref = context.spawn({
+          id: `shard-${index}`,
+          actor: args.shard,
+          restart: 'permanent',
+          args: {
+            services,
+            job,
+            epoch,
+            index,
+            owner: context.self,
+            command: (lease) => runCommand(job, lease, isMergeShard(job.spec, index) ? mapOutputs() : [], services.objects),
+          },
+        });
+        shards.set(index, ref);
+      }
+      return ref;
+    }
+
+    function settleShard(index: number, reason: 'superseded' | 'cancelled' | 'paused'): void {
+      shards.get(index)?.settled(reason);
+      shards.delete(index);
+    }
+
+    function summary(): JobSummary {
+      const pending = table.count('pending');
+      const reasons = job.state === 'running' && pending > 0 ? [{ reason: 'waiting for a free device that has not worked on it', shards: pending }] : [];
+      return jobSummary(job, table.counts(), votes, reasons);
+    }
+
+    function publish(): void {
+      if (!published) return;
+      published = false;
+      context.after(FEED_MS, flush);
+    }
+
+    function flush(): void {
+      published = true;
+      seq += 1;
+      feed.job({ seq, summary: summary(), changes: table.takeChanges() });
+    }
+
+    async function move(from: readonly JobRow['state'][], to: JobRow['state'], reason: string | null = null): Promise<boolean> {
+      const at = context.clock.wall();
+      if (!(await services.store.moveJob(job.id, epoch, from, to, reason, at))) return false;
+      job = { ...job, state: to, reason, finishedAt: isFinal(to) ? at : null };
+      publish();
+      return true;
+    }
+
+    /** Does what the shards' states ask for; one step at a time, and again until nothing is left to do. */
+    function step(): void {
+      if (working) return;
+      const next = nextStep(job.spec, job.state, table);
+      if (next === 'none') return;
+      working = true;
+      context.pipe(next === 'seal' ? seal() : unblockMerge(), (result) => {
+        working = false;
+        if (!result.ok) throw result.error;
+        publish();
+        if (isFinal(job.state)) finish();
+        else step();
+      });
+    }
+
+    async function unblockMerge(): Promise<void> {
+      await services.store.unblockMerge(job.id, epoch);
+      table.set(mapShardCount(job.spec), 'pending');
+      placement.wake();
+    }
+
+    async function seal(): Promise<void> {
+      if (job.state !== 'sealing' && !(await move(['running'], 'sealing'))) return;
+      const [rows, all, devices] = await Promise.all([
+        services.store.shardsOf(job.id),
+        services.store.votesOf(job.id, null),
+        services.store.listDevices(),
+      ]);
+      const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
+      const at = context.clock.wall();
+      const manifest = makeManifest({ job, shards: rows, votes: all, publicKeys }, epoch, services.key, at);
+      if (!(await services.store.seal(manifest, epoch))) throw new Error(`job ${job.id} could not be sealed: a shard is not provisional`);
+      table.setAll('provisional', 'sealed');
+      job = { ...job, state: 'done', finishedAt: at };
+      services.log.info({ job: job.id, shards: table.states.length, votes }, 'job sealed');
+    }
+
+    function finish(): void {
+      for (const index of [...shards.keys()]) settleShard(index, job.state === 'done' ? 'superseded' : 'cancelled');
+      flush();
+      context.stop();
+    }
+
+    return {
+      leased(placed) {
+        quorum.leased(placed.map((p) => p.lease));
+        for (const one of placed) {
+          if (table.get(one.lease.index) === 'pending') table.set(one.lease.index, 'leased');
+          shardOf(one.lease.index).leased(one);
+        }
+        publish();
+      },
+      vote(vote) {
+        quorum.vote(vote);
+      },
+      offer(offer) {
+        quorum.offer(offer);
+      },
+      attempt(event) {
+        if (event.index < table.states.length) shardOf(event.index).attempt(event);
+      },
+      report(reports) {
+        for (const { attempt, held, device } of reports) {
+          adopted.add(attempt.fence.seq);
+          if (held) shardOf(attempt.index).adopted({ fence: attempt.fence, device });
+          else {
+            const reason = 'the agent restarted and lost it';
+            shardOf(attempt.index).attempt({ job: job.id, index: attempt.index, fence: attempt.fence, event: 'expired', reason });
+          }
+        }
+      },
+      counted({ index }) {
+        votes += 1;
+        table.set(index, afterVote(table.get(index)));
+        publish();
+      },
+      provisional({ index, output }: { index: number; output: ObjectRef }) {
+        outputs[index] = { ref: output, bytes: inlineBytes.get(output.sha256) ?? null };
+        table.set(index, 'provisional');
+        settleShard(index, 'superseded');
+        publish();
+        step();
+      },
+      reopened() {
+        placement.wake();
+      },
+      async shardFailed({ index, reason }) {
+        table.set(index, 'failed');
+        if (await move(['running', 'paused'], 'failed', `shard ${index}: ${reason}`)) finish();
+      },
+      async control(action: Control) {
+        const { from, to } = CONTROLS[action];
+        if (!(await move(from, to))) {
+          throw new GridError('CONFLICT', `the job is ${job.state}: it cannot ${action} now`, { fix: `this is possible while it is ${from.join(' or ')}` });
+        }
+        if (to === 'running') {
+          placement.wake();
+          step();
+        }
+        const answer = summary();
+        if (to === 'cancelled') finish();
+        return answer;
+      },
+      snapshot() {
+        return { seq, summary: summary(), states: Uint8Array.from(table.states) };
+      },
+    };
+  },
+});

@@ -1,0 +1,24 @@
+import type { JobSnapshot, JobSummary } from '#actors/contract/live.ts';
+import type { ObjectRef } from '#actors/contract/primitives.ts';
+import type { AttemptEvent, AttemptReport, IncomingVote, OutputOffer, PlacedLease } from '#actors/job/jobs.protocol.ts';
+import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
+import type { Ref } from '#runtime/kernel/ref.ts';
+
+/** One job: its state, progress, sealing and manifest. The job's QuorumActor and ShardActors are its children. */
+export const JobProtocol = protocol('job', {
+  leased: tell<PlacedLease[]>(),
+  vote: tell<IncomingVote>(),
+  offer: tell<OutputOffer>(),
+  attempt: tell<AttemptEvent>(),
+  report: tell<AttemptReport[]>(),
+  /** From the QuorumActor: a durable decision. */
+  provisional: tell<{ index: number; output: ObjectRef }>(),
+  counted: tell<{ index: number }>(),
+  /** From a ShardActor: attempts failed too often. */
+  shardFailed: tell<{ index: number; reason: string }>(),
+  /** From a ShardActor: the shard wants another attempt. */
+  reopened: tell<{ index: number }>(),
+  control: ask<'pause' | 'resume' | 'cancel', JobSummary>(),
+  snapshot: ask<void, JobSnapshot>(),
+});
+export type JobRef = Ref<typeof JobProtocol>;

@@ -1,0 +1,124 @@
+import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
+import type { VoteRow } from '#actors/store/store.ts';
+import { GridError } from '#runtime/errors.ts';
+import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
+
+import type { JobArgs } from './job.actor.ts';
+import type { JobProtocol, JobRef } from './job.protocol.ts';
+import { partitionOf } from './partition.ts';
+import { JobsProtocol, type IncomingVote } from './jobs.protocol.ts';
+
+export interface JobsArgs extends Omit<JobArgs, 'job' | 'epoch'> {
+  readonly job: ActorDefinition<typeof JobProtocol, JobArgs>;
+}
+
+export const jobsActor = defineActor({
+  protocol: JobsProtocol,
+  supervise: { strategy: 'one-for-one', intensity: 20, periodMs: 60_000, backoff: { minMs: 100, maxMs: 5_000, jitter: 0.2 } },
+  mailbox: { capacity: 65_536 },
+  async start(context, args: JobsArgs) {
+    const { services } = args;
+    const live = new Map<string, JobRef>();
+    for (const { id } of await services.patiently(() => services.store.openJobs([...services.epochs.keys()]))) wake(id);
+
+    function epochOf(partition: number): number {
+      const epoch = services.epochs.get(partition);
+      if (epoch === undefined) throw new GridError('UNREACHABLE', `partition ${partition} belongs to another coordinator`);
+      return epoch;
+    }
+
+    function wake(id: string): JobRef {
+      const known = live.get(id);
+      if (known !== undefined) return known;
+      const ref = context.spawn({
+        id,
+        actor: args.job,
+        restart: 'transient',
+        mailbox: { capacity: 65_536 },
+        args: { ...args, job: id, epoch: epochOf(partitionOf(id)) },
+      });
+      live.set(id, ref);
+      context.watch(ref, () => {
+        if (live.get(id) === ref) live.delete(id);
+      });
+      return ref;
+    }
+
+    /** A vote for a job that is not open: kept on record as refused, whoever sent it is told. */
+    function refuseLate(vote: IncomingVote): void {
+      context.pipe(lateRefusal(vote), (result) => {
+        if (!result.ok && !isStaleEpoch(result.error)) throw result.error;
+      });
+    }
+
+    async function lateRefusal(vote: IncomingVote): Promise<void> {
+      const { message } = vote;
+      const job = await services.store.findJob(message.job);
+      const reason = job === null ? 'no such job' : `the shard was sealed: the job is ${job.state}`;
+      if (job !== null) {
+        const row: VoteRow = {
+          fence: message.fence,
+          job: job.id,
+          shardId: 0,
+          index: message.shard,
+          device: vote.device,
+          output: message.output,
+          bytes: null,
+          signature: message.signature,
+          refusal: reason,
+          at: context.clock.wall(),
+        };
+        await services.ledger.submit({ type: 'refuse', partition: job.partition, epoch: epochOf(job.partition), vote: row });
+      }
+      vote.from.voteSettled({ fence: message.fence, outcome: 'refused', reason });
+    }
+
+    return {
+      created(id) {
+        wake(id);
+        args.placement.wake();
+      },
+      leased(placed) {
+        const byJob = new Map<string, typeof placed>();
+        for (const one of placed) {
+          const list = byJob.get(one.lease.job) ?? [];
+          list.push(one);
+          byJob.set(one.lease.job, list);
+        }
+        for (const [job, leases] of byJob) wake(job).leased(leases);
+      },
+      vote(vote) {
+        const job = live.get(vote.message.job);
+        if (job?.vote(vote) !== 'accepted') refuseLate(vote);
+      },
+      offer(offer) {
+        const job = live.get(offer.job);
+        if (job?.offer(offer) !== 'accepted') {
+          offer.from.voteSettled({ fence: offer.fence, outcome: 'refused', reason: 'the job takes no more results' });
+        }
+      },
+      attempt(event) {
+        live.get(event.job)?.attempt(event);
+      },
+      report(reports) {
+        const byJob = new Map<string, typeof reports>();
+        for (const one of reports) {
+          const list = byJob.get(one.attempt.job) ?? [];
+          list.push(one);
+          byJob.set(one.attempt.job, list);
+        }
+        for (const [job, list] of byJob) live.get(job)?.report(list);
+      },
+      async reload() {
+        for (const id of [...live.keys()]) {
+          await context.stopChild(id);
+          live.delete(id);
+          wake(id);
+        }
+      },
+      find(id) {
+        return live.get(id) ?? null;
+      },
+    };
+  },
+});

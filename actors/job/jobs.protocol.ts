@@ -1,0 +1,81 @@
+import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import type { Submission } from '#actors/contract/job-spec.ts';
+import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
+import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
+import type { Receipt } from '#actors/contract/receipt.ts';
+import type { DeviceRef } from '#actors/device/device.protocol.ts';
+import type { JobRef } from '#actors/job/job.protocol.ts';
+import type { AttemptRow, Lease } from '#actors/store/store.ts';
+import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
+import type { Ref } from '#runtime/kernel/ref.ts';
+
+/** A lease that is durable, and the session that shall run it. */
+export interface PlacedLease {
+  readonly lease: Lease;
+  readonly device: DeviceRef;
+}
+
+/** A vote as it came from a device, whose key the session proved. */
+export interface IncomingVote {
+  readonly message: VoteMessage;
+  readonly device: string;
+  readonly publicKey: string;
+  readonly from: DeviceRef;
+}
+
+/** An agent asks for leave to upload an output that is too large for its vote. */
+export interface OutputOffer {
+  readonly fence: Fence;
+  readonly job: string;
+  readonly index: number;
+  readonly output: ObjectRef;
+  readonly device: string;
+  readonly from: DeviceRef;
+}
+
+/** What happened to an attempt, as its device's session sees it. */
+export interface AttemptEvent {
+  readonly job: string;
+  readonly index: number;
+  readonly fence: Fence;
+  readonly event: 'suspect' | 'expired' | 'failed' | 'released';
+  readonly reason: string;
+}
+
+/** A new session says which of its device's attempts it still holds; the others are lost. */
+export interface AttemptReport {
+  readonly attempt: Pick<AttemptRow, 'fence' | 'job' | 'index'>;
+  readonly held: boolean;
+  readonly device: DeviceRef;
+}
+
+/** All jobs of this coordinator's partitions: wakes JobActors and routes what is meant for them. Never waits. */
+export const JobsProtocol = protocol('jobs', {
+  /** The job is in the store and open. */
+  created: tell<string>(),
+  leased: tell<PlacedLease[]>(),
+  vote: tell<IncomingVote>(),
+  offer: tell<OutputOffer>(),
+  attempt: tell<AttemptEvent>(),
+  report: tell<AttemptReport[]>(),
+  /** The database was away: what its last commits did is unknown, so every job is read again. */
+  reload: tell(),
+  /** The actor of an open job. */
+  find: ask<string, JobRef | null>(),
+});
+export type JobsRef = Ref<typeof JobsProtocol>;
+
+/** What people and programs ask of jobs. Reads the store itself, so that routing never waits for a long answer. */
+export interface JobDesk {
+  submit(submission: Submission, by: { tenant: string; name: string }): Promise<JobSummary>;
+  /** `tenant` null: any tenant's. NOT_FOUND when there is none that may be seen. */
+  control(job: string, action: 'pause' | 'resume' | 'cancel', tenant: string | null): Promise<JobSummary>;
+  snapshot(job: string, tenant: string | null): Promise<JobSnapshot>;
+  shard(job: string, index: number, tenant: string | null): Promise<ShardDetail>;
+  /** Accepted output of one shard: the object, and its bytes when they are small. */
+  output(job: string, index: number, tenant: string | null): Promise<{ ref: ObjectRef; bytes: Uint8Array | null }>;
+  outputs(job: string, tenant: string | null): Promise<{ index: number; ref: ObjectRef }[]>;
+  /** Receipts of a sealed job; NOT_FOUND before. */
+  receipts(job: string, indexes: readonly number[] | 'all', tenant: string | null): Promise<Receipt[]>;
+  list(tenant: string | null, limit: number): Promise<JobSummary[]>;
+}

@@ -1,0 +1,63 @@
+import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import { INLINE_LIMIT, type Fence, type ObjectRef } from '#actors/contract/primitives.ts';
+import { voteBytes } from '#actors/contract/receipt.ts';
+import { sha256Hex } from '#runtime/identity/digest.ts';
+import { verify } from '#runtime/identity/verify.ts';
+
+/** A lease as the quorum knows it: who may vote under this fence, and on what. */
+export interface KnownLease {
+  readonly fence: Fence;
+  readonly shardId: number;
+  readonly index: number;
+  readonly device: string;
+}
+
+/** What is known of a vote before its hash and signature are looked at. */
+export interface VoteContext {
+  readonly lease: KnownLease | undefined;
+  readonly device: string;
+  /** The shard accepts votes: it is neither provisional nor sealed. */
+  readonly open: boolean;
+  /** This fence has a vote on record. */
+  readonly replayed: boolean;
+  /** The device has another counting vote on this shard. */
+  readonly hasVoted: boolean;
+}
+
+/** Why a vote cannot count by what the lease says, or null. Cheap: no hash, no signature. */
+export function refusalByLease(message: VoteMessage, context: VoteContext): string | null {
+  const { lease } = context;
+  if (lease === undefined) return 'no such lease: the fence was never given for this job';
+  if (lease.index !== message.shard) return 'the lease is for another shard';
+  if (lease.device !== context.device) return "another device's lease";
+  if (context.replayed) return 'replayed: the vote of this attempt is on record';
+  if (context.hasVoted) return 'the device has already voted on this shard';
+  if (!context.open) return 'the shard is settled: it takes no more votes';
+  return null;
+}
+
+/** Hash first: the bytes must be the ones that the vote names. `stored` is the object as the store measured it. */
+export function refusalByHash(message: VoteMessage, stored: ObjectRef | null): string | null {
+  const { bytes, output } = message;
+  if (bytes !== undefined) {
+    if (bytes.length > INLINE_LIMIT) return `inline output larger than ${INLINE_LIMIT} bytes`;
+    if (bytes.length !== output.size || sha256Hex(bytes) !== output.sha256) return 'altered result: the bytes do not have the hash of the vote';
+    return null;
+  }
+  if (stored === null) return 'the output was never uploaded';
+  if (stored.size !== output.size) return 'altered result: the stored object has another size';
+  return null;
+}
+
+/** Then the signature, of the key that the session proved, over everything that the vote claims. */
+export function refusalBySignature(message: VoteMessage, publicKey: string, claim: { module: string; inputDigest: string }): string | null {
+  const bytes = voteBytes({
+    job: message.job,
+    shard: message.shard,
+    fence: message.fence,
+    module: claim.module,
+    inputDigest: claim.inputDigest,
+    output: message.output,
+  });
+  return verify(message.signature, bytes, publicKey) ? null : 'the signature is not valid for this vote';
+}

@@ -1,0 +1,94 @@
+import type { RunCommand } from '#actors/contract/agent-link.ts';
+import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import type { DeviceRef } from '#actors/device/device.protocol.ts';
+import type { JobRef } from '#actors/job/job.protocol.ts';
+import type { Services } from '#actors/services.ts';
+import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
+import type { JobRow, Lease } from '#actors/store/store.ts';
+import { defineActor } from '#runtime/kernel/actor.ts';
+
+import { ShardProtocol } from './shard.protocol.ts';
+import { moves, type EndState, type LiveAttempt } from './shard.state.ts';
+
+export interface ShardArgs {
+  readonly services: Services;
+  readonly job: JobRow;
+  readonly epoch: number;
+  readonly index: number;
+  readonly owner: JobRef;
+  readonly command: (lease: Lease) => RunCommand;
+}
+
+/** Drives the attempts of one shard; the states stand in shard.state.ts. */
+export const shardActor = defineActor({
+  protocol: ShardProtocol,
+  start(context, args: ShardArgs) {
+    const { services, job, epoch, index, owner } = args;
+    const attempts = new Map<string, LiveAttempt>();
+    const unwatch = new Map<string, () => void>();
+
+    function forget(fence: Fence): void {
+      const key = fenceText(fence);
+      attempts.delete(key);
+      unwatch.get(key)?.();
+      unwatch.delete(key);
+    }
+
+    function keep(fence: Fence, device: DeviceRef): void {
+      const key = fenceText(fence);
+      unwatch.get(key)?.();
+      attempts.set(key, { fence, device, state: 'leased' });
+      // A session that ends takes its leases with it, however it ended.
+      unwatch.set(
+        key,
+        context.watch(device, () => end(fence, 'expired', 'the session of the device ended')),
+      );
+    }
+
+    function end(fence: Fence, state: EndState, reason: string): void {
+      const attempt = attempts.get(fenceText(fence));
+      if (attempt !== undefined && !moves(attempt, state)) return;
+      if (state === 'suspect') {
+        if (attempt !== undefined) attempt.state = 'suspect';
+      } else {
+        forget(fence);
+      }
+      const change = { type: 'end', partition: job.partition, epoch, fence, state, reason, at: context.clock.wall() } as const;
+      context.pipe(services.ledger.submit(change), (result) => {
+        if (!result.ok) {
+          if (isStaleEpoch(result.error)) return context.stop();
+          throw result.error;
+        }
+        if (!result.value.applied) return;
+        if (result.value.failures >= job.spec.maxFailures && state === 'failed') {
+          owner.shardFailed({ index, reason: `${result.value.failures} attempts failed, the last one: ${reason}` });
+        } else {
+          owner.reopened({ index });
+        }
+      });
+    }
+
+    return {
+      leased({ lease, device }) {
+        keep(lease.fence, device);
+        if (device.run(args.command(lease)) !== 'accepted') end(lease.fence, 'released', 'the device could not take the command');
+      },
+      adopted({ fence, device }) {
+        keep(fence, device);
+      },
+      attempt({ fence, event, reason }) {
+        end(fence, event, reason);
+      },
+      voted(fence) {
+        forget(fence);
+      },
+      settled(reason) {
+        for (const attempt of attempts.values()) {
+          attempt.device?.stopAttempt({ partition: job.partition, fence: attempt.fence, reason });
+        }
+        for (const stopWatching of unwatch.values()) stopWatching();
+        context.stop();
+      },
+    };
+  },
+});

@@ -1,0 +1,28 @@
+import { ApiKey, EnrolmentToken, Tenant } from './entities/access.ts';
+import { ClusterSecret, Coordinator, Event, Partition } from './entities/cluster.ts';
+import { Device } from './entities/devices.ts';
+import { Job, JobShard, Manifest, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
+import { Model, Usage } from './entities/serving.ts';
+
+/**
+ * Every table of the grid, as MikroORM knows it. Times are bigint milliseconds since 1970, given by the caller.
+ * A migration brings a database here; a test holds that nothing is missing between the two.
+ */
+export const entities = [
+  Coordinator,
+  Partition,
+  ClusterSecret,
+  Event,
+  Tenant,
+  ApiKey,
+  EnrolmentToken,
+  Device,
+  StoredObject,
+  Job,
+  JobShard,
+  ShardAttempt,
+  ShardResult,
+  Manifest,
+  Model,
+  Usage,
+];

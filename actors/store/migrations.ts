@@ -1,0 +1,4 @@
+import { FirstLight } from './migrations/2026-11-23-first-light.ts';
+
+/** Steps from an empty database to `entities`, oldest first. A name is never changed: databases remember it. */
+export const migrations = [{ name: '2026-11-23-first-light', class: FirstLight }];

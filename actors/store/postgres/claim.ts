@@ -1,0 +1,129 @@
+import { sql } from 'kysely';
+
+import { admissible, anyMayRun } from '../claim-rules.ts';
+import { BARRING_ATTEMPT_STATES, OPEN_SHARD_STATES } from '../shard-rules.ts';
+import type { Candidate, ClaimRequest, Lease } from '../store.ts';
+import { staleEpoch } from './hold-epochs.ts';
+import { stateList } from './rows.ts';
+import { type Database, inTransaction, type Tx } from './transaction.ts';
+
+/**
+ * Leases shards of running jobs, highest priority first, then the job that was submitted first, then by shard.
+ *
+ * 1. The partitions that have running jobs are held at their epochs.
+ * 2. Candidates are locked, past those that somebody else holds (skip locked). The walk goes job by job over a partial
+ *    index of shards that want attempts, so paused and finished jobs cost nothing.
+ * 3. A new statement reads who is barred and holds the jobs' rows: the view of statement 2 is older than its locks.
+ * 4. `place` decides, and one statement writes attempts and shards.
+ *
+ * A shard that every given device is barred from is walked past, not locked. That walk is the cost of a fleet in which
+ * one machine is far ahead of all others: it passes the shards that wait for the others.
+ *
+ * @throws StaleEpoch when a partition with running jobs was taken
+ */
+export async function claim(db: Database, request: ClaimRequest): Promise<readonly Lease[]> {
+  const devices = [...new Set(request.devices)];
+  if (devices.length === 0 || request.epochs.size === 0 || request.limit <= 0) return [];
+  return inTransaction(db, async (tx) => {
+    const partitions = await holdPartitionsWithWork(tx, request.epochs);
+    if (partitions.length === 0) return [];
+    const shardIds = await lockCandidates(tx, partitions, devices, request.limit);
+    if (shardIds.length === 0) return [];
+    const candidates = (await readCandidates(tx, shardIds)).filter(({ barred }) => anyMayRun(devices, barred));
+    const leases = admissible(candidates, devices, request.place(candidates));
+    return leases.length === 0 ? [] : write(tx, leases, request);
+  });
+}
+
+async function holdPartitionsWithWork(tx: Tx, epochs: ReadonlyMap<number, number>): Promise<readonly number[]> {
+  const { rows } = await sql<{ id: number; epoch: number }>`
+    select id, epoch from partitions
+    where id in (select partition from jobs where state = 'running' and partition = any(${[...epochs.keys()]}::int[]))
+    order by id for share
+  `.execute(tx);
+  for (const { id, epoch } of rows) {
+    if (epochs.get(id) !== epoch) throw staleEpoch(id, epochs.get(id), epoch);
+  }
+  return rows.map((row) => row.id);
+}
+
+/** Shards in claim order, locked. The order of the outer rows is that of the jobs: a lateral join is a nested loop. */
+async function lockCandidates(tx: Tx, partitions: readonly number[], devices: readonly string[], limit: number): Promise<readonly number[]> {
+  const { rows } = await sql<{ id: number }>`
+    select wanting.id from (
+      select id from jobs
+      where state = 'running' and partition = any(${partitions}::int[])
+      order by priority desc, submitted_at, id
+    ) job cross join lateral (
+      select s.id from job_shards s
+      where s.job_id = job.id and s.wanted > 0 and s.state in (${stateList(OPEN_SHARD_STATES)})
+        and (
+          select count(distinct a.device) from shard_attempts a
+          where a.shard_id = s.id and a.device = any(${devices}::text[]) and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
+        ) < ${devices.length}::int
+      order by s.id
+      limit ${limit}::int
+      for no key update of s skip locked
+    ) wanting
+    limit ${limit}::int
+  `.execute(tx);
+  return rows.map((row) => row.id);
+}
+
+interface CandidateRecord {
+  id: number;
+  job_id: string;
+  partition: number;
+  shard_index: number;
+  wanted: number;
+  priority: number;
+  barred: readonly string[];
+}
+
+async function readCandidates(tx: Tx, shardIds: readonly number[]): Promise<readonly Candidate[]> {
+  const { rows } = await sql<CandidateRecord>`
+    select s.id, s.job_id, j.partition, s.shard_index, s.wanted, j.priority, array(
+      select distinct a.device from shard_attempts a where a.shard_id = s.id and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
+    ) as barred
+    from job_shards s join jobs j on j.id = s.job_id
+    where s.id = any(${shardIds}::bigint[]) and j.state = 'running'
+    for share of j
+  `.execute(tx);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return shardIds.flatMap((id) => {
+    const row = byId.get(id);
+    if (!row) return [];
+    const { job_id: job, partition, shard_index: index, wanted, priority, barred } = row;
+    return [{ shardId: id, job, partition, index, wanted, priority, barred }];
+  });
+}
+
+async function write(tx: Tx, leases: ReturnType<typeof admissible>, { epochs, at }: ClaimRequest): Promise<readonly Lease[]> {
+  const { rows } = await sql<{ epoch: number; seq: number; n: number }>`
+    with lease as (
+      select *, nextval('attempt_fence') as seq from unnest(
+        ${leases.map((l) => epochs.get(l.candidate.partition))}::bigint[],
+        ${leases.map((l) => l.candidate.job)}::uuid[],
+        ${leases.map((l) => l.candidate.shardId)}::bigint[],
+        ${leases.map((l) => l.candidate.index)}::int[],
+        ${leases.map((l) => l.device)}::text[]
+      ) with ordinality as l (epoch, job_id, shard_id, shard_index, device, n)
+    ), attempts as (
+      insert into shard_attempts (epoch, seq, job_id, shard_id, shard_index, device, state, leased_at)
+      select epoch, seq, job_id, shard_id, shard_index, device, 'leased', ${at}::bigint from lease
+    ), shards as (
+      update job_shards s set
+        wanted = s.wanted - taken.n,
+        state = case when s.state = 'pending' then 'leased' else s.state end
+      from (select shard_id, count(*)::int as n from lease group by shard_id) taken
+      where s.id = taken.shard_id
+    )
+    select epoch, seq, n from lease order by n
+  `.execute(tx);
+  return rows.flatMap(({ epoch, seq, n }) => {
+    const lease = leases[n - 1];
+    if (!lease) return [];
+    const { shardId, job, partition, index } = lease.candidate;
+    return [{ fence: { epoch, seq }, job, partition, shardId, index, device: lease.device }];
+  });
+}

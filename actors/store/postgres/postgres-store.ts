@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+
+import type { MikroORM } from '@mikro-orm/postgresql';
+
+import type { Store } from '../store.ts';
+import { activateJob } from './activate-job.ts';
+import { createApiKey, findApiKey, listApiKeys, revokeApiKey } from './api-keys.ts';
+import { beat } from './beat.ts';
+import { claim } from './claim.ts';
+import { clusterSecret } from './cluster-secret.ts';
+import { commit } from './commit.ts';
+import { createEnrolmentToken } from './create-enrolment-token.ts';
+import { createJob } from './create-job.ts';
+import { findDevice, listDevices, setDeviceState } from './devices.ts';
+import { enrol } from './enrol.ts';
+import { findManifest } from './find-manifest.ts';
+import { moveJob } from './move-job.ts';
+import { hasObjects, recordObject } from './objects.ts';
+import { openSession } from './open-session.ts';
+import { findJob, listJobs, openJobs } from './read-jobs.ts';
+import { attemptsOf, shardsOf, votesOf } from './read-shards.ts';
+import { listEvents, recordEvents, recordModels, recordUsage } from './records.ts';
+import { seal } from './seal.ts';
+import { takePartitions } from './take-partitions.ts';
+import { tallyJobs } from './tally-jobs.ts';
+import type { Database } from './transaction.ts';
+import { unblockMerge } from './unblock-merge.ts';
+
+export interface PostgresStoreOptions {
+  /** Makes the cluster secret, once in the grid's life; default: the operating system's randomness. */
+  readonly randomBytes?: (length: number) => Uint8Array;
+}
+
+/**
+ * The grid's memory in PostgreSQL, through an `orm` that knows `entities` and has applied `migrations`.
+ *
+ * Every verb throws the driver's error when the database is away or refuses; nothing was written then, or, when the
+ * connection was lost during the commit, everything: all verbs may be repeated.
+ */
+export function createPostgresStore(orm: MikroORM, { randomBytes: random = randomBytes }: PostgresStoreOptions = {}): Store {
+  const db: Database = orm.em.fork().getKysely<unknown>();
+  return {
+    takePartitions: (coordinator) => takePartitions(db, coordinator),
+    clusterSecret: () => clusterSecret(db, () => random(32)),
+
+    createApiKey: (row, hash) => createApiKey(orm, row, hash),
+    findApiKey: (hash) => findApiKey(orm, hash),
+    listApiKeys: () => listApiKeys(orm),
+    revokeApiKey: (id, at) => revokeApiKey(orm, id, at),
+
+    createEnrolmentToken: (token) => createEnrolmentToken(orm, token),
+    enrol: (tokenHash, device, at) => enrol(db, tokenHash, device, at),
+    findDevice: (id) => findDevice(db, id),
+    listDevices: () => listDevices(db),
+    openSession: (device, capabilities, at) => openSession(db, device, capabilities, at),
+    beat: (sessions, at) => beat(db, sessions, at),
+    setDeviceState: (device, sessionEpoch, state, at) => setDeviceState(db, { device, sessionEpoch, state, at }),
+
+    createJob: (job, epoch) => createJob(db, job, epoch),
+    findJob: (id) => findJob(db, id),
+    listJobs: (tenant, limit) => listJobs(db, tenant, limit),
+    tallyJobs: (ids) => tallyJobs(db, ids),
+    openJobs: (partitions) => openJobs(db, partitions),
+    activateJob: (id, epoch) => activateJob(db, id, epoch),
+    moveJob: (id, epoch, from, to, reason, at) => moveJob(db, { id, epoch, from, to, reason, at }),
+    unblockMerge: (id, epoch) => unblockMerge(db, id, epoch),
+    seal: (manifest, epoch) => seal(db, manifest, epoch),
+    findManifest: (job) => findManifest(db, job),
+
+    claim: (request) => claim(db, request),
+    commit: (changes) => commit(db, changes),
+
+    votesOf: (job, index) => votesOf(db, job, index),
+    attemptsOf: (job, index) => attemptsOf(db, job, index),
+    shardsOf: (job) => shardsOf(db, job),
+
+    recordObject: (object, at) => recordObject(db, object, at),
+    hasObjects: (sha256) => hasObjects(db, sha256),
+
+    recordModels: (models) => recordModels(db, models),
+    recordUsage: (usage) => recordUsage(db, usage),
+    recordEvents: (events) => recordEvents(db, events),
+    listEvents: (subject, limit) => listEvents(db, subject, limit),
+  };
+}

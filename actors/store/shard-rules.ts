@@ -1,0 +1,163 @@
+import type { AttemptState, ShardState } from '#actors/contract/job-states.ts';
+import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
+import { partitionOf } from './partition.ts';
+import { storableText } from './storable-text.ts';
+import type { Change, Outcome, VoteRow } from './store.ts';
+
+/**
+ * What a change does to a shard and its attempts. Both stores run these lines, PostgreSQL with the shards' rows locked.
+ *
+ * A shard is `pending` (or `blocked`, the merge shard until the map is done) and wants as many attempts as its quorum.
+ * A claim lowers `wanted` by what it leases and makes it `leased`; the first vote makes it `voting`, an accepting one
+ * `provisional`, sealing the job `sealed`. It is `failed` when it failed too often and its job failed with it. It never
+ * goes back. While it is open (pending, leased, voting) this holds: wanted + leased attempts + votes that count >= quorum.
+ *
+ * An attempt is `leased`, then `voted`, `refused`, `failed` or `released`. A lost session makes it `suspect`: from then on
+ * its shard wants one more, and it wants that only once, whatever the attempt becomes. `expired` has waited long enough,
+ * but may still vote. A vote of a suspect or expired attempt counts; the attempt that was wanted in its place stays
+ * wanted, unless the vote accepts the shard. A refused vote uses its attempt up; its shard wants another one.
+ */
+
+/** A shard while changes are applied to it. */
+export interface ShardUnderChange {
+  readonly id: number;
+  readonly job: string;
+  readonly index: number;
+  state: ShardState;
+  wanted: number;
+  failures: number;
+  output: ObjectRef | null;
+}
+
+/** An attempt while changes are applied to it. */
+export interface AttemptUnderChange {
+  readonly fence: Fence;
+  readonly shardId: number;
+  readonly device: string;
+  state: AttemptState;
+  endedAt: number | null;
+  reason: string | null;
+}
+
+/** Everything that a batch of changes may read or write. The store that made it keeps what was touched. */
+export interface Scene {
+  shard(id: number): ShardUnderChange | undefined;
+  attempt(fence: Fence): AttemptUnderChange | undefined;
+  /** True when a vote of this device counts for the shard. */
+  hasVoted(shardId: number, device: string): boolean;
+  touch(shard: ShardUnderChange, attempt: AttemptUnderChange): void;
+  /** Keeps a vote; a refusal that is there already (same fence, signature and time) is kept once. */
+  record(vote: VoteRow): void;
+}
+
+/** States in which a shard takes votes and may want attempts. */
+export const OPEN_SHARD_STATES: readonly ShardState[] = ['pending', 'leased', 'voting'];
+/** States in which an attempt may still vote. */
+export const VOTING_ATTEMPT_STATES: readonly AttemptState[] = ['leased', 'suspect', 'expired'];
+/** Attempts that bar their device from another lease of the same shard: live ones, and those that brought a vote. */
+export const BARRING_ATTEMPT_STATES: readonly AttemptState[] = ['leased', 'suspect', 'voted', 'refused'];
+
+const UNKNOWN: Outcome = { applied: false, shardState: null, failures: 0 };
+
+/** Applies one change, all of it or nothing. */
+export function applyChange(scene: Scene, change: Change): Outcome {
+  switch (change.type) {
+    case 'vote':
+      return applyVote(scene, change);
+    case 'refuse':
+      return applyRefusal(scene, change);
+    case 'end':
+      return applyEnd(scene, change);
+  }
+}
+
+type VoteChange = Extract<Change, { type: 'vote' }>;
+type RefuseChange = Extract<Change, { type: 'refuse' }>;
+type EndChange = Extract<Change, { type: 'end' }>;
+
+function applyVote(scene: Scene, change: VoteChange): Outcome {
+  const { vote, decision } = change;
+  const found = find(scene, change.partition, vote.fence);
+  if (!found || !belongs(found, vote)) return UNKNOWN;
+  const { shard, attempt } = found;
+  if (attempt.state === 'voted') return outcome(true, shard);
+  if (!mayVote(attempt) || !isOpen(shard) || scene.hasVoted(shard.id, attempt.device)) return outcome(false, shard);
+
+  close(attempt, 'voted', null, vote.at);
+  if (decision === 'accept') {
+    shard.state = 'provisional';
+    shard.wanted = 0;
+    shard.output = vote.output;
+  } else {
+    shard.state = 'voting';
+    if (decision === 'another') shard.wanted += 1;
+  }
+  scene.touch(shard, attempt);
+  scene.record({ ...vote, index: shard.index, refusal: null });
+  return outcome(true, shard);
+}
+
+function applyRefusal(scene: Scene, change: RefuseChange): Outcome {
+  const vote = { ...change.vote, refusal: storableText(change.vote.refusal ?? 'refused') };
+  scene.record(vote);
+  const found = find(scene, change.partition, vote.fence);
+  if (!found) return { ...UNKNOWN, applied: true };
+  const { shard, attempt } = found;
+  // Anybody can send any fence: only the attempt's own device ends it.
+  if (belongs(found, vote) && mayVote(attempt)) {
+    if (attempt.state === 'leased' && isOpen(shard)) shard.wanted += 1;
+    close(attempt, 'refused', vote.refusal, vote.at);
+    scene.touch(shard, attempt);
+  }
+  return outcome(true, shard);
+}
+
+function applyEnd(scene: Scene, change: EndChange): Outcome {
+  const found = find(scene, change.partition, change.fence);
+  if (!found) return UNKNOWN;
+  const { shard, attempt } = found;
+  const live = attempt.state === 'leased' || attempt.state === 'suspect';
+  if (!live || attempt.state === change.state) return outcome(false, shard);
+
+  if (isOpen(shard)) {
+    if (attempt.state === 'leased') shard.wanted += 1;
+    if (change.state === 'failed') shard.failures += 1;
+  }
+  close(attempt, change.state, storableText(change.reason), change.state === 'suspect' ? null : change.at);
+  scene.touch(shard, attempt);
+  return outcome(true, shard);
+}
+
+interface Found {
+  readonly shard: ShardUnderChange;
+  readonly attempt: AttemptUnderChange;
+}
+
+/** The attempt of this fence and its shard; a shard of another partition is not the writer's to change. */
+function find(scene: Scene, partition: number, fence: Fence): Found | undefined {
+  const attempt = scene.attempt(fence);
+  const shard = attempt && scene.shard(attempt.shardId);
+  return shard && partitionOf(shard.job) === partition ? { shard, attempt } : undefined;
+}
+
+function belongs({ shard, attempt }: Found, vote: VoteRow): boolean {
+  return attempt.device === vote.device && shard.id === vote.shardId && shard.job === vote.job;
+}
+
+function close(attempt: AttemptUnderChange, state: AttemptState, reason: string | null, endedAt: number | null): void {
+  attempt.state = state;
+  attempt.reason = reason;
+  attempt.endedAt = endedAt;
+}
+
+function isOpen(shard: ShardUnderChange): boolean {
+  return OPEN_SHARD_STATES.includes(shard.state);
+}
+
+function mayVote(attempt: AttemptUnderChange): boolean {
+  return VOTING_ATTEMPT_STATES.includes(attempt.state);
+}
+
+function outcome(applied: boolean, shard: ShardUnderChange): Outcome {
+  return { applied, shardState: shard.state, failures: shard.failures };
+}

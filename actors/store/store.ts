@@ -1,0 +1,282 @@
+import type { Capabilities } from '#actors/contract/agent-link.ts';
+import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
+import type { JobSpec } from '#actors/contract/job-spec.ts';
+import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
+
+/**
+ * The grid's memory, as verbs. Actors know only this file; `postgres/` implements one verb per file, `memory/` the same
+ * verbs for the simulation, and one contract suite holds them equal.
+ *
+ * Every write of a job carries the epoch of the job's partition. A coordinator that lost the partition writes nothing:
+ * its verb throws `StaleEpoch`. Verbs that change shards lock them in id order first, so that two transactions never
+ * count each other's votes out (facts: READ COMMITTED shows a statement only what was committed before it began).
+ */
+
+export const PARTITIONS = 256;
+
+/** The partition was taken by another coordinator: whoever wrote this must stop. */
+export class StaleEpoch extends Error {
+  override readonly name = 'StaleEpoch';
+}
+
+// --- rows -----------------------------------------------------------------------------------------------------------
+
+export interface JobRow {
+  readonly id: string;
+  readonly partition: number;
+  readonly tenant: string;
+  readonly submittedBy: string;
+  readonly spec: JobSpec;
+  readonly state: JobState;
+  readonly reason: string | null;
+  readonly submittedAt: number;
+  readonly finishedAt: number | null;
+}
+
+export interface ShardRow {
+  readonly id: number;
+  readonly index: number;
+  readonly state: ShardState;
+  /** Attempts that still are to be leased. */
+  readonly wanted: number;
+  readonly failures: number;
+  readonly output: ObjectRef | null;
+}
+
+export interface AttemptRow {
+  readonly fence: Fence;
+  readonly job: string;
+  readonly shardId: number;
+  readonly index: number;
+  readonly device: string;
+  readonly state: AttemptState;
+  readonly leasedAt: number;
+  readonly endedAt: number | null;
+  readonly reason: string | null;
+}
+
+/** A vote on record: one that counts, or one that was refused and why. */
+export interface VoteRow {
+  readonly fence: Fence;
+  readonly job: string;
+  readonly shardId: number;
+  readonly index: number;
+  readonly device: string;
+  readonly output: ObjectRef;
+  /** The output itself when it travelled inside the vote. */
+  readonly bytes: Uint8Array | null;
+  readonly signature: string;
+  readonly refusal: string | null;
+  readonly at: number;
+}
+
+export interface DeviceRow {
+  readonly id: string;
+  readonly name: string;
+  readonly publicKey: string;
+  readonly state: DeviceState;
+  readonly sessionEpoch: number;
+  readonly capabilities: Capabilities | null;
+  readonly lastSeenAt: number | null;
+  readonly enrolledAt: number;
+}
+
+export interface ApiKeyRow {
+  readonly id: string;
+  readonly tenant: string;
+  readonly name: string;
+  readonly role: 'admin' | 'submitter';
+  readonly createdAt: number;
+  readonly revokedAt: number | null;
+}
+
+export interface ManifestRow {
+  readonly job: string;
+  /** Canonical JSON of the manifest, exactly the bytes that were signed. */
+  readonly body: string;
+  readonly signature: string;
+  readonly sealedAt: number;
+}
+
+// --- arguments and outcomes -----------------------------------------------------------------------------------------
+
+export interface NewJob {
+  readonly id: string;
+  readonly tenant: string;
+  readonly submittedBy: string;
+  readonly spec: JobSpec;
+  readonly at: number;
+}
+
+/** A pending shard that placement may lease. `barred` are devices that hold a live attempt of it or have voted on it. */
+export interface Candidate {
+  readonly shardId: number;
+  readonly job: string;
+  readonly partition: number;
+  readonly index: number;
+  readonly wanted: number;
+  readonly priority: number;
+  readonly barred: readonly string[];
+}
+
+export interface Assignment {
+  readonly shardId: number;
+  readonly device: string;
+}
+
+export interface Lease {
+  readonly fence: Fence;
+  readonly job: string;
+  readonly partition: number;
+  readonly shardId: number;
+  readonly index: number;
+  readonly device: string;
+}
+
+export interface ClaimRequest {
+  /** Epochs of the partitions that the caller owns. Shards of other partitions are not seen. */
+  readonly epochs: ReadonlyMap<number, number>;
+  /** Devices with a free slot: only shards that at least one of them may run are candidates. */
+  readonly devices: readonly string[];
+  readonly limit: number;
+  readonly at: number;
+  /** Pure and quick: runs between the two statements of the transaction. */
+  readonly place: (candidates: readonly Candidate[]) => readonly Assignment[];
+}
+
+/** What the owner of a job wants made durable. Applied all or none per change; many changes share one commit. */
+export type Change =
+  /** A vote, and what it decides. Applied only while its attempt may still vote and its shard is open. */
+  | {
+      readonly type: 'vote';
+      readonly partition: number;
+      readonly epoch: number;
+      readonly vote: VoteRow;
+      readonly decision: 'none' | 'accept' | 'another';
+    }
+  /** A vote that was refused: kept for the record; never counts. Ends its attempt (`refused`) when that is still open. */
+  | { readonly type: 'refuse'; readonly partition: number; readonly epoch: number; readonly vote: VoteRow }
+  /** An attempt that ends without a vote. When it was still open, its shard wants one more attempt; `failed` counts. */
+  | {
+      readonly type: 'end';
+      readonly partition: number;
+      readonly epoch: number;
+      readonly fence: Fence;
+      readonly state: 'suspect' | 'expired' | 'failed' | 'released';
+      readonly reason: string;
+      readonly at: number;
+    };
+
+/** `applied: false` means that the state had moved on (a late vote, an attempt that had ended): nothing was written. */
+export interface Outcome {
+  readonly applied: boolean;
+  /** What the shard is after the change; null when the attempt or shard is unknown. */
+  readonly shardState: ShardState | null;
+  /** Attempts that failed so far, of the shard. */
+  readonly failures: number;
+}
+
+export interface ActiveJob {
+  readonly job: JobRow;
+  readonly shards: readonly ShardRow[];
+  /** Attempts of open shards that may still vote: leased, suspect or expired. */
+  readonly attempts: readonly AttemptRow[];
+  /** Votes that count, of shards that are open (not yet provisional). */
+  readonly votes: readonly VoteRow[];
+  /** Votes that count, of all shards. */
+  readonly voteCount: number;
+}
+
+export interface Session {
+  readonly sessionEpoch: number;
+  readonly device: DeviceRow;
+  /** Attempts of the device that may still vote. */
+  readonly attempts: readonly AttemptRow[];
+}
+
+export interface ModelRow {
+  readonly name: string;
+  readonly sha256: string;
+  readonly size: number;
+  readonly contextSize: number;
+}
+
+export interface UsageRow {
+  readonly id: string;
+  readonly tenant: string;
+  readonly apiKey: string;
+  readonly model: string;
+  readonly device: string | null;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly outcome: string;
+  readonly at: number;
+}
+
+export interface EventRow {
+  readonly at: number;
+  readonly subject: string;
+  readonly kind: string;
+  readonly text: string;
+}
+
+// --- the verbs ------------------------------------------------------------------------------------------------------
+
+export interface Store {
+  /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
+  takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
+  /** A random 32-byte seed made once and kept: signs object URLs. */
+  clusterSecret(): Promise<Uint8Array>;
+
+  createApiKey(row: ApiKeyRow, hash: string): Promise<void>;
+  findApiKey(hash: string): Promise<ApiKeyRow | null>;
+  listApiKeys(): Promise<readonly ApiKeyRow[]>;
+  revokeApiKey(id: string, at: number): Promise<boolean>;
+
+  createEnrolmentToken(token: { hash: string; name: string; uses: number; expiresAt: number; createdAt: number }): Promise<void>;
+  /** Spends one use of the token and enrols the device in one transaction; null when the token does not allow it. */
+  enrol(tokenHash: string, device: { id: string; name: string; publicKey: string }, at: number): Promise<DeviceRow | null>;
+  findDevice(id: string): Promise<DeviceRow | null>;
+  listDevices(): Promise<readonly DeviceRow[]>;
+  /** A new session fences the one before it. Null when the device is unknown or revoked. */
+  openSession(device: string, capabilities: Capabilities, at: number): Promise<Session | null>;
+  /** Renews sessions in one statement; answers the devices whose session epoch is still the given one. */
+  beat(sessions: readonly { device: string; sessionEpoch: number }[], at: number): Promise<ReadonlySet<string>>;
+  /** False when the session was fenced meanwhile (sessionEpoch null: administration, not a session). */
+  setDeviceState(device: string, sessionEpoch: number | null, state: DeviceState, at: number): Promise<boolean>;
+
+  /** The job and all its shards in one transaction. The same id again answers the job that is there. */
+  createJob(job: NewJob, epoch: number): Promise<{ created: boolean; job: JobRow }>;
+  findJob(id: string): Promise<JobRow | null>;
+  listJobs(tenant: string | null, limit: number): Promise<readonly JobRow[]>;
+  /** Shards by state, and counting votes, of each of these jobs; one statement. */
+  tallyJobs(ids: readonly string[]): Promise<ReadonlyMap<string, { counts: Record<ShardState, number>; votes: number }>>;
+  /** Jobs that are not done, failed or cancelled, in these partitions. */
+  openJobs(partitions: readonly number[]): Promise<readonly { id: string; partition: number }[]>;
+  /** Claims the job for this epoch and reads all that its actors need, in one transaction. */
+  activateJob(id: string, epoch: number): Promise<ActiveJob | null>;
+  /** Moves the job when it is in one of `from`. Cancelling and failing also releases its open attempts and stops claims. */
+  moveJob(id: string, epoch: number, from: readonly JobState[], to: JobState, reason: string | null, at: number): Promise<boolean>;
+  /** Lets the merge shard be claimed (blocked → pending). */
+  unblockMerge(id: string, epoch: number): Promise<boolean>;
+  /** One transaction: all shards provisional → sealed, the manifest kept, the job done. */
+  seal(manifest: ManifestRow, epoch: number): Promise<boolean>;
+  findManifest(job: string): Promise<ManifestRow | null>;
+
+  claim(request: ClaimRequest): Promise<readonly Lease[]>;
+  /** One commit for all of them; outcomes in the order of the changes. */
+  commit(changes: readonly Change[]): Promise<readonly Outcome[]>;
+
+  /** Reading for people and for receipts. Votes of all shards when `index` is null; refused ones included. */
+  votesOf(job: string, index: number | null): Promise<readonly VoteRow[]>;
+  attemptsOf(job: string, index: number | null): Promise<readonly AttemptRow[]>;
+  shardsOf(job: string): Promise<readonly ShardRow[]>;
+
+  recordObject(object: ObjectRef, at: number): Promise<void>;
+  hasObjects(sha256: readonly string[]): Promise<ReadonlyMap<string, number>>;
+
+  recordModels(models: readonly ModelRow[]): Promise<void>;
+  recordUsage(usage: UsageRow): Promise<void>;
+  recordEvents(events: readonly EventRow[]): Promise<void>;
+  listEvents(subject: string | null, limit: number): Promise<readonly EventRow[]>;
+}

@@ -1,0 +1,68 @@
+import type { Services } from '#actors/services.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
+import { defineActor } from '#runtime/kernel/actor.ts';
+
+import { makeApiKey, makeEnrolmentToken, parseApiKey, secretHash } from './key.ts';
+import { TenantProtocol, type Principal } from './tenant.protocol.ts';
+
+/** A key is looked up in the database again after this long, so revoking takes effect within it on every coordinator. */
+const CACHE_MS = 5_000;
+/** Keys remembered at most; hostile guesses must not fill the memory. */
+const CACHE_SIZE = 10_000;
+
+export interface TenantArgs {
+  readonly services: Services;
+  readonly randomBytes: (length: number) => Uint8Array;
+}
+
+export const tenantActor = defineActor({
+  protocol: TenantProtocol,
+  mailbox: { capacity: 16_384 },
+  start(context, { services, randomBytes }: TenantArgs) {
+    const { store } = services;
+    const cache = new Map<string, { principal: Principal; until: number }>();
+
+    async function lookUp(hash: string): Promise<Principal | null> {
+      const known = cache.get(hash);
+      if (known !== undefined && known.until > context.clock.now()) return known.principal;
+      const row = await store.findApiKey(hash);
+      if (row === null || row.revokedAt !== null) {
+        cache.delete(hash);
+        return null;
+      }
+      const principal: Principal = { keyId: row.id, tenant: row.tenant, name: row.name, role: row.role };
+      if (cache.size >= CACHE_SIZE) cache.clear();
+      cache.set(hash, { principal, until: context.clock.now() + CACHE_MS });
+      return principal;
+    }
+
+    return {
+      authenticate(key) {
+        // What does not even look like a key costs no query.
+        if (parseApiKey(key) === null) return null;
+        return lookUp(secretHash(key, sha256));
+      },
+      async createKey({ tenant, name, role }) {
+        const { id, key, hash } = makeApiKey(randomBytes, sha256);
+        const row = { id, tenant, name, role, createdAt: context.clock.wall(), revokedAt: null };
+        await store.createApiKey(row, hash);
+        return { key, row };
+      },
+      listKeys() {
+        return store.listApiKeys();
+      },
+      async revokeKey(id) {
+        const revoked = await store.revokeApiKey(id, context.clock.wall());
+        cache.clear();
+        return revoked;
+      },
+      async createToken({ name, uses, ttlSeconds }) {
+        const { token, hash } = makeEnrolmentToken(randomBytes, sha256);
+        const createdAt = context.clock.wall();
+        const expiresAt = createdAt + ttlSeconds * 1_000;
+        await store.createEnrolmentToken({ hash, name, uses, expiresAt, createdAt });
+        return { token, expiresAt };
+      },
+    };
+  },
+});

@@ -1,0 +1,156 @@
+import { readdir, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import path from 'node:path';
+
+import { WebSocket } from 'ws';
+
+import { ToAgent, type FromAgent } from '#actors/contract/agent-link.ts';
+import { attemptActor } from '#agent/attempt/attempt.actor.ts';
+import { inspectModelFile } from '#agent/executors/inference/model-file.ts';
+import { createWasmExecutor } from '#agent/executors/wasm/wasm-executor.ts';
+import { modelsActor, type OfferedModel } from '#agent/models/models.actor.ts';
+import { enrol, readMembership, writeMembership, type Membership } from '#agent/session/enrol.ts';
+import { openEpochs } from '#agent/session/epochs.ts';
+import { openJournal } from '#agent/session/journal.ts';
+import { sessionActor } from '#agent/session/session.actor.ts';
+import { openStateFolder } from '#agent/session/state-folder.ts';
+import { readCapabilities } from '#agent/telemetry/capabilities.ts';
+import { GridError } from '#runtime/errors.ts';
+import { realHost } from '#runtime/host.ts';
+import { loadOrCreateKey, type KeyPair } from '#runtime/identity/keys.ts';
+import { createSystem } from '#runtime/kernel/system.ts';
+import { createLinkClient } from '#runtime/link/client.ts';
+import { wsSocket } from '#runtime/link/ws-socket.ts';
+import type { Log } from '#runtime/observe/log.ts';
+
+export interface AgentOptions {
+  readonly stateFolder: string;
+  /** Address of the grid; needed at the first start, afterwards remembered. */
+  readonly url: string | undefined;
+  /** Enrolment token; needed at the first start only. */
+  readonly token: string | undefined;
+  readonly name: string | undefined;
+  readonly slots: number | undefined;
+  /** GGUF files, or folders of them, to offer. */
+  readonly models: readonly string[];
+  readonly contextSize: number;
+  readonly sequences: number;
+  readonly version: string;
+  readonly log: Log;
+  /** The grid refused this device for good, or the link opened or was lost. */
+  readonly onRefused: (reason: string) => void;
+  readonly onState: (connected: boolean) => void;
+}
+
+export interface Agent {
+  readonly device: string;
+  readonly name: string;
+  stop(): Promise<void>;
+}
+
+const MAX_PAYLOAD = 16 * 1024 * 1024;
+
+/** The composition root of one machine's side. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { log } = options;
+  const host = realHost();
+  const folder = await openStateFolder(options.stateFolder);
+  try {
+    const key = await loadOrCreateKey(folder.keys, 'device');
+    const membership = await join(folder.root, key, options);
+    const models = await readModels(options);
+    const capabilities = readCapabilities({ version: options.version, slots: options.slots, models });
+    const epochs = await openEpochs(folder.root);
+    const journal = await openJournal(folder.root, log);
+    const system = createSystem({
+      name: 'agent',
+      host,
+      onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
+      onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
+    });
+    const agentUrl = new URL('/agent', membership.url);
+    agentUrl.protocol = agentUrl.protocol === 'https:' ? 'wss:' : 'ws:';
+
+    system.spawn({
+      id: 'session',
+      actor: sessionActor,
+      restart: 'permanent',
+      args: {
+        capabilities,
+        key,
+        gridUrl: () => membership.url,
+        epochs,
+        journal,
+        executor: createWasmExecutor(host),
+        cacheFolder: folder.cache,
+        workFolder: folder.work,
+        log,
+        attempt: attemptActor,
+        models: modelsActor,
+        modelArgs: { host, offered: models, sequences: options.sequences, log },
+        openLink: (events, hello) =>
+          createLinkClient<ToAgent, FromAgent>({
+            host,
+            connect: () => wsSocket(new WebSocket(agentUrl, { perMessageDeflate: false, maxPayload: MAX_PAYLOAD })),
+            peer: membership.device,
+            key,
+            serverKey: membership.gridKey,
+            hello,
+            decode: (raw) => ToAgent.parse(raw),
+            ...events,
+          }),
+        onRefused: options.onRefused,
+        onState: options.onState,
+      },
+    });
+
+    return {
+      device: membership.device,
+      name: membership.name,
+      async stop() {
+        await system.shutdown();
+        await folder.release();
+      },
+    };
+  } catch (error) {
+    await folder.release();
+    throw error;
+  }
+}
+
+/** The membership that is there, at its newest address, or a new one bought with the token. */
+async function join(folder: string, key: KeyPair, { url, token, name }: AgentOptions): Promise<Membership> {
+  const known = await readMembership(folder);
+  if (known !== null) {
+    if (url === undefined || url === known.url) return known;
+    const moved = { ...known, url };
+    await writeMembership(folder, moved);
+    return moved;
+  }
+  if (url === undefined) throw new GridError('BAD_URL', 'this machine belongs to no grid yet', { path: '--url', fix: 'give the address of the grid: --url http://HOST:7070' });
+  if (token === undefined) {
+    throw new GridError('BAD_TOKEN', 'this machine is not enrolled yet', { path: '--token', fix: 'make a token on the grid with `corpgrid tokens create` and give it with --token' });
+  }
+  return enrol({ url, token, name: name ?? hostname(), key, folder });
+}
+
+async function readModels({ models, contextSize, log }: AgentOptions): Promise<OfferedModel[]> {
+  const offered: OfferedModel[] = [];
+  for (const given of models) {
+    for (const file of await ggufFiles(given)) {
+      const inspected = await inspectModelFile(file);
+      const name = path.basename(file, '.gguf');
+      log.info({ model: name, bytes: inspected.size }, 'model offered');
+      offered.push({ name, file: inspected, contextSize });
+    }
+  }
+  return offered;
+}
+
+async function ggufFiles(given: string): Promise<string[]> {
+  const there = await stat(given).catch(() => null);
+  if (there === null) throw new GridError('BAD_CONFIGURATION', `there is no model file or folder ${given}`, { path: '--models', fix: 'give a .gguf file or a folder that holds some' });
+  if (!there.isDirectory()) return [given];
+  const names = await readdir(given);
+  return names.filter((n) => n.endsWith('.gguf')).sort().map((n) => path.join(given, n));
+}

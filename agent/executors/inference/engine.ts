@@ -1,0 +1,94 @@
+import { getLlama, GgufInsights, type Llama, type LlamaContext, type LlamaModel, readGgufFileInfo } from 'node-llama-cpp';
+
+import type { Host } from '#runtime/kernel/host.ts';
+
+import { createBatchOrder, queuedSequenceIds } from './batch-order.ts';
+import { type ChatTemplate, createChatTemplate } from './prompt.ts';
+import type { Evaluating } from './evaluating.ts';
+import type { LoadOptions } from './host-protocol.ts';
+
+/** Rows that the engine computes at once. Smaller answers a cancellation sooner, larger reads prompts faster. */
+const BATCH_SIZE = 512;
+
+/** A model in memory, ready to generate. */
+export interface LoadedModel {
+  readonly model: LlamaModel;
+  readonly context: LlamaContext;
+  readonly template: ChatTemplate;
+  readonly options: LoadOptions;
+  /** Bytes of main and GPU memory that model and context take. */
+  readonly memoryBytes: number;
+  dispose(): Promise<void>;
+}
+
+export interface EngineOptions {
+  readonly host: Host;
+  readonly evaluating: Evaluating;
+  readonly log: (level: 'info' | 'warn', text: string) => void;
+}
+
+/** The engine itself, started but without a model. One per process: parts of llama.cpp are global. */
+export interface Engine {
+  /** Bytes that a model will take, out of its header alone. */
+  estimate(options: LoadOptions): Promise<number>;
+  load(options: LoadOptions): Promise<LoadedModel>;
+  dispose(): Promise<void>;
+}
+
+async function estimate(llama: Llama, options: LoadOptions): Promise<number> {
+  const insights = await GgufInsights.from(await readGgufFileInfo(options.modelPath, { logWarnings: false }), llama);
+  const gpuLayers = llama.gpu === false ? 0 : insights.totalLayers;
+  const weights = insights.estimateModelResourceRequirements({ gpuLayers });
+  const { contextSize, sequences } = options;
+  const cache = insights.estimateContextResourceRequirements({ contextSize, sequences, batchSize: BATCH_SIZE, modelGpuLayers: gpuLayers });
+  return Math.ceil(weights.cpuRam + weights.gpuVram + cache.cpuRam + cache.gpuVram);
+}
+
+async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating): Promise<LoadedModel> {
+  const model = await llama.loadModel({ modelPath: options.modelPath, checkTensors: true });
+  try {
+    const template = createChatTemplate(model);
+    // The strategy is asked for its order only once the context is there.
+    const holder: { context?: LlamaContext } = {};
+    const order = createBatchOrder(
+      (count) => queuedSequenceIds(holder.context, count),
+      () => evaluating.batch(),
+    );
+    const context = await model.createContext({
+      contextSize: options.contextSize,
+      sequences: options.sequences,
+      batchSize: Math.min(BATCH_SIZE, options.contextSize),
+      threads: options.threads,
+      batching: { itemPrioritizationStrategy: order },
+      failedCreationRemedy: false,
+    });
+    holder.context = context;
+    const memoryBytes = [model.memoryUsage, context.memoryUsage].reduce((sum, { ram, vram }) => sum + ram + vram, 0);
+    const dispose = async (): Promise<void> => {
+      await context.dispose();
+      await model.dispose();
+    };
+    return { model, context, template, options, memoryBytes: Math.ceil(memoryBytes), dispose };
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
+}
+
+/** @throws Error when there is no binary of the engine for this machine; it is never compiled or downloaded here */
+export async function startEngine(gpu: LoadOptions['gpu'], { evaluating, log }: EngineOptions): Promise<Engine> {
+  const llama = await getLlama({
+    gpu,
+    build: 'never',
+    skipDownload: true,
+    progressLogs: false,
+    logger: (level, text) => log(level === 'error' || level === 'fatal' || level === 'warn' ? 'warn' : 'info', text.trim()),
+    // No ceiling besides the context's own number of threads.
+    maxThreads: 0,
+  });
+  return {
+    estimate: (options) => estimate(llama, options),
+    load: (options) => load(llama, options, evaluating),
+    dispose: () => llama.dispose(),
+  };
+}

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+
+import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+
+/**
+ * What an agent and its inference host say to each other. The agent parses everything it hears: the host works on model
+ * files from anywhere and might have been taken over by one.
+ */
+
+export interface LoadOptions {
+  readonly modelPath: string;
+  /** Tokens that each sequence can hold. */
+  readonly contextSize: number;
+  /** Generations at once. */
+  readonly sequences: number;
+  readonly threads: number;
+  readonly gpu: 'auto' | false;
+}
+
+export interface GenerateCommand {
+  readonly id: string;
+  readonly messages: readonly ChatMessage[];
+  readonly sampling: SamplingOptions;
+  /** Tokens that may be sent before more credit comes. */
+  readonly credit: number;
+}
+
+export type ToHost =
+  | { readonly type: 'load'; readonly options: LoadOptions }
+  | ({ readonly type: 'generate' } & GenerateCommand)
+  | { readonly type: 'cancel'; readonly id: string }
+  | { readonly type: 'credit'; readonly id: string; readonly tokens: number }
+  | { readonly type: 'unload' };
+
+/**
+ * Why a generation failed: `CONTEXT_LENGTH` the prompt does not fit, `PROMPT` the chat template refuses the messages,
+ * `ENGINE` the engine failed, `BUSY` too many wait already, `NOT_READY` no model is loaded, `UNLOADED` it was taken away,
+ * `HOST_LOST` the process ended, `HOST_SILENT` it stopped answering and was killed. The first two would fail anywhere.
+ */
+export const FailureCode = z.enum(['CONTEXT_LENGTH', 'PROMPT', 'ENGINE', 'BUSY', 'NOT_READY', 'UNLOADED', 'HOST_LOST', 'HOST_SILENT']);
+export type FailureCode = z.infer<typeof FailureCode>;
+
+/** Whether the same generation may succeed when it is tried again, here or on another device. */
+export function isRetryable(code: FailureCode): boolean {
+  return code !== 'CONTEXT_LENGTH' && code !== 'PROMPT';
+}
+
+const Count = z.number().int().nonnegative();
+const Reason = z.string().max(2000);
+
+const Counts = { promptTokens: Count, completionTokens: Count };
+
+/** How a generation ended. */
+export const GenerationEnd = z.discriminatedUnion('outcome', [
+  z.strictObject({ outcome: z.enum(['stop', 'length', 'cancelled']), ...Counts }),
+  z.strictObject({ outcome: z.literal('failed'), ...Counts, code: FailureCode, reason: Reason }),
+]);
+export type GenerationEnd = z.infer<typeof GenerationEnd>;
+
+export const FromHost = z.discriminatedUnion('type', [
+  /** What loading will take, before it begins. */
+  z.strictObject({ type: z.literal('estimated'), memoryBytes: Count }),
+  z.strictObject({ type: z.literal('loaded'), memoryBytes: Count, contextSize: z.number().int().positive() }),
+  z.strictObject({ type: z.literal('loadFailed'), reason: Reason }),
+  /** The command arrived, whether or not there is a free sequence for it. */
+  z.strictObject({ type: z.literal('accepted'), id: z.uuid() }),
+  /** `from` counts the generation's tokens; text may lag behind them by the rest of a character or of a possible stop string. */
+  z.strictObject({ type: z.literal('tokens'), id: z.uuid(), from: Count, ids: z.array(Count).max(10_000), text: z.string().max(1_000_000) }),
+  z.strictObject({ type: z.literal('ended'), id: z.uuid(), end: GenerationEnd }),
+  /** Sent at most every 250 ms while batches are computed, and whenever the last one is done. */
+  z.strictObject({ type: z.literal('tick'), evaluating: Count }),
+  z.strictObject({ type: z.literal('log'), level: z.enum(['info', 'warn']), text: Reason }),
+  z.strictObject({ type: z.literal('unloaded') }),
+  /** An error that nobody caught. The host ends itself after it. */
+  z.strictObject({ type: z.literal('defect'), reason: Reason }),
+]);
+export type FromHost = z.infer<typeof FromHost>;
+
+export function shortReason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, 2000);
+}

@@ -1,0 +1,21 @@
+/** What the agent tells an executor's child: one line of JSON on its standard input, which then stays open. */
+export interface AttemptRequest {
+  modulePath: string;
+  args: string[];
+  inputPath: string;
+  outputPath: string;
+  memoryMiB: number;
+  outputMiB: number;
+}
+
+/** What the child answers: one line of JSON on its standard output. */
+export type AttemptVerdict = { ok: true } | { ok: false; reason: string };
+
+/** The contract's bound for the reason of a failed attempt, in characters. */
+export const MAX_REASON = 2000;
+
+/** Makes a text printable on one line and cuts it to the given number of characters. */
+export function oneLine(text: string, limit = MAX_REASON): string {
+  const clean = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim();
+  return clean.length > limit ? `${clean.slice(0, limit - 3)}...` : clean;
+}

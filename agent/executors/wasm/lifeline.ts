@@ -1,0 +1,47 @@
+import { writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { parentPort } from 'node:worker_threads';
+
+import type { AttemptRequest, AttemptVerdict } from './attempt-protocol.ts';
+
+/**
+ * The second thread of an executor's child. It hands the request over and then kills the process, which the module may
+ * keep busy for ever, when one of two things happens: the agent is gone (its end of our standard input closes, even if
+ * it was killed), or the process takes far more memory than the module's limit explains (a compiler fed with malice).
+ */
+
+const VERDICT = 1;
+const LOOK_EVERY_MS = 200;
+/** Node itself takes about 100 MiB; the optimizing compiler of a large module some hundreds more. */
+const OVERHEAD_BYTES = 768 * 1024 * 1024;
+
+const lifeline = new Socket({ fd: 0, readable: true, writable: false });
+let text = '';
+let started = false;
+
+lifeline.setEncoding('utf8');
+lifeline.on('data', (chunk: string) => {
+  if (started) return;
+  text += chunk;
+  if (!text.endsWith('\n')) return;
+  started = true;
+  const request = JSON.parse(text) as AttemptRequest;
+  watchMemory(request.memoryMiB * 1024 * 1024 + OVERHEAD_BYTES);
+  parentPort?.postMessage(request);
+});
+lifeline.on('error', die);
+lifeline.on('close', die);
+
+function watchMemory(limit: number): void {
+  setInterval(() => {
+    const used = process.memoryUsage.rss();
+    if (used <= limit) return;
+    const reason = `the attempt's process took ${Math.round(used / 1024 / 1024)} MiB of memory`;
+    writeSync(VERDICT, `${JSON.stringify({ ok: false, reason } satisfies AttemptVerdict)}\n`);
+    die();
+  }, LOOK_EVERY_MS);
+}
+
+function die(): void {
+  process.kill(process.pid, 'SIGKILL');
+}

@@ -1,0 +1,143 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { lstat, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import type { Host } from '#runtime/kernel/host.ts';
+import { z } from 'zod';
+
+import type { Executor, ExecutorRequest, ExecutorResult } from '../executor.ts';
+import { type AttemptRequest, type AttemptVerdict, MAX_REASON, oneLine } from './attempt-protocol.ts';
+
+/**
+ * Runs WebAssembly modules, each attempt in a process of its own.
+ *
+ * The process gets an empty environment, no shared descriptor but three pipes, and Node's permission model: it may read
+ * its own source files, the module and the input, and write the output. That is a second line; the first is that a
+ * module can call nothing but our WASI (`wasi.ts`). It dies with the agent (`lifeline.ts`), by SIGKILL when its time is
+ * up, and when it is told to stop. The module is checked and bounded inside the process (`validateModule`), so hostile
+ * bytes are never parsed where the agent's key is.
+ *
+ * Determinism: a job must not let the bits of a NaN reach its output (test with `x != x` and write a value of your own);
+ * they are the one thing that differs between processors.
+ */
+export function createWasmExecutor(host: ExecutorHost): Executor {
+  return { run: (request) => runAttempt(host, request) };
+}
+
+/** What the executor takes from the machine: the time of an attempt and its end. */
+export type ExecutorHost = Pick<Host, 'clock' | 'scheduler'>;
+
+const Verdict = z.union([z.strictObject({ ok: z.literal(true) }), z.strictObject({ ok: z.literal(false), reason: z.string() })]);
+
+/** The child's own JavaScript heap; linear memory is bounded by the rewritten module instead. */
+const HEAP_MIB = 256;
+const VERDICT_BYTES = 64 * 1024;
+const STDERR_BYTES = 16 * 1024;
+
+const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
+/** All that the child imports, and the file that says what `#actors` means. */
+const SOURCES = [
+  CHILD,
+  ...['lifeline.ts', 'attempt-protocol.ts', 'standard-streams.ts', 'seeded-random.ts', 'wasi.ts'].map((name) =>
+    fileURLToPath(new URL(name, import.meta.url)),
+  ),
+  ...['wasm-module.ts', 'wasm-code.ts', 'wasm-reader.ts', 'wasi-imports.ts'].map((name) =>
+    fileURLToPath(new URL(`../../../actors/contract/${name}`, import.meta.url)),
+  ),
+  fileURLToPath(new URL('../../../package.json', import.meta.url)),
+];
+
+async function runAttempt(host: ExecutorHost, request: ExecutorRequest): Promise<ExecutorResult> {
+  const started = host.clock.now();
+  const verdict = await runChild(host, request);
+  const seconds = (host.clock.now() - started) / 1000;
+  const result = verdict.ok ? await measure(request, seconds) : verdict;
+  if (!result.ok) await rm(request.outputPath, { force: true });
+  return result;
+}
+
+/** The child says that it is done; the file says what it did. */
+async function measure(request: ExecutorRequest, seconds: number): Promise<ExecutorResult> {
+  try {
+    const { size } = await lstat(request.outputPath);
+    if (size > request.limits.outputMiB * 1024 * 1024) return { ok: false, reason: 'the output is larger than limits.outputMiB' };
+    return { ok: true, seconds, size };
+  } catch (error) {
+    return { ok: false, reason: oneLine(`the output cannot be read: ${String(error)}`) };
+  }
+}
+
+/** Starts the child and answers when it is gone. */
+function runChild(host: ExecutorHost, request: ExecutorRequest): Promise<AttemptVerdict> {
+  if (request.signal.aborted) return Promise.resolve({ ok: false, reason: 'stopped' });
+  const child = start(request);
+  let ended: string | undefined;
+  const end = (why: string): void => {
+    ended ??= why;
+    child.kill('SIGKILL');
+  };
+  const stop = (): void => end('stopped');
+  const seconds = request.limits.timeoutSeconds;
+  const timer = host.scheduler.after(seconds * 1000, () => end(`it ran longer than ${seconds} s (limits.timeoutSeconds)`));
+  request.signal.addEventListener('abort', stop);
+  const answer = keep(child.stdout, VERDICT_BYTES);
+  const stderr = keep(child.stderr, STDERR_BYTES);
+  // A child that dies early breaks this pipe; its end is reported below.
+  child.stdin?.on('error', () => undefined);
+  child.stdin?.write(`${JSON.stringify(attemptOf(request))}\n`);
+  return new Promise((resolve) => {
+    const settle = (how: string): void => {
+      timer.cancel();
+      request.signal.removeEventListener('abort', stop);
+      child.stdin?.destroy();
+      resolve(ended === undefined ? judge(answer(), how, stderr()) : { ok: false, reason: ended });
+    };
+    // A process that could not be started has no exit, only this error.
+    child.on('error', (error) => child.pid === undefined && settle(error.message));
+    child.on('close', (code, signal) => settle(signal ?? `exit code ${code}`));
+  });
+}
+
+function start({ modulePath, inputPath, outputPath }: ExecutorRequest): ChildProcess {
+  const readable = [...SOURCES, modulePath, inputPath].map((file) => `--allow-fs-read=${file}`);
+  // The worker holds the lifeline; the warning about it would only soil the log.
+  const flags = ['--permission', '--allow-worker', '--no-warnings', '--disallow-code-generation-from-strings'];
+  return spawn(
+    process.execPath,
+    [...flags, `--max-old-space-size=${HEAP_MIB}`, ...readable, `--allow-fs-write=${outputPath}`, CHILD],
+    // A process group of its own: Ctrl-C is for the agent, which ends its attempts in its own order.
+    { env: {}, cwd: path.parse(CHILD).root, stdio: ['pipe', 'pipe', 'pipe'], detached: process.platform !== 'win32', windowsHide: true },
+  );
+}
+
+function attemptOf({ modulePath, args, inputPath, outputPath, limits }: ExecutorRequest): AttemptRequest {
+  return { modulePath, args, inputPath, outputPath, memoryMiB: limits.memoryMiB, outputMiB: limits.outputMiB };
+}
+
+/** Collects the first `limit` bytes of a stream and lets the rest go. */
+function keep(stream: ChildProcess['stdout'], limit: number): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream?.on('data', (chunk: Buffer) => {
+    const part = chunk.subarray(0, limit - size);
+    size += part.length;
+    if (part.length > 0) chunks.push(part);
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+/** Only a well-formed first line counts, whatever the exit code says. */
+function judge(answer: string, how: string, stderr: string): AttemptVerdict {
+  const [line = '', rest] = answer.split('\n', 2);
+  if (rest !== undefined) {
+    try {
+      const verdict = Verdict.safeParse(JSON.parse(line));
+      if (verdict.success) return verdict.data.ok ? verdict.data : { ok: false, reason: verdict.data.reason.slice(0, MAX_REASON) };
+    } catch {
+      // Not JSON: the process died in the middle of the line. Told below.
+    }
+  }
+  const heap = /heap out of memory/i.test(stderr) ? ' (out of memory)' : '';
+  return { ok: false, reason: oneLine(`the attempt's process ended without a result: ${how}${heap} ${heap === '' ? stderr.slice(-1000) : ''}`) };
+}

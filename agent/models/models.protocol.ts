@@ -1,0 +1,12 @@
+import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import { protocol, tell } from '#runtime/kernel/protocol.ts';
+import type { Ref } from '#runtime/kernel/ref.ts';
+
+/** The models that this machine serves: one inference host process for each that is loaded. */
+export const ModelsProtocol = protocol('agent-models', {
+  load: tell<{ model: string; sha256: string }>(),
+  unload: tell<string>(),
+  generate: tell<{ generation: string; model: string; messages: ChatMessage[]; sampling: SamplingOptions }>(),
+  cancel: tell<string>(),
+});
+export type ModelsRef = Ref<typeof ModelsProtocol>;

@@ -1,0 +1,241 @@
+import { loadavg, freemem } from 'node:os';
+
+import type { AgentHello, Capabilities, FromAgent, RunCommand, ToAgent } from '#actors/contract/agent-link.ts';
+import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import type { AttemptArgs } from '#agent/attempt/attempt.actor.ts';
+import type { AttemptProtocol, AttemptRef } from '#agent/attempt/attempt.protocol.ts';
+import type { Executor } from '#agent/executors/executor.ts';
+import type { ModelsProtocol, ModelsRef } from '#agent/models/models.protocol.ts';
+import type { ModelsArgs } from '#agent/models/models.actor.ts';
+import type { KeyPair } from '#runtime/identity/keys.ts';
+import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
+import type { LinkClient, LinkClientOptions } from '#runtime/link/client.ts';
+import type { Log } from '#runtime/observe/log.ts';
+
+import type { Epochs } from './epochs.ts';
+import type { Journal } from './journal.ts';
+import { SessionProtocol } from './session.protocol.ts';
+
+/** A vote that was not settled for this long is sent again: its answer may have been lost with its reader. */
+const RESEND_MS = 60_000;
+
+/** What the session wants to hear of its link. */
+export type LinkEvents = Required<Pick<LinkClientOptions<ToAgent, FromAgent>, 'onOpen' | 'onMessage' | 'onSuspended' | 'onRefused'>>;
+
+/** Beats: every second while attempts are held, every 15 s otherwise; the grid's leases are several times as long. */
+const BEAT_MS = 1_000;
+const IDLE_BEATS = 15;
+
+export interface SessionArgs {
+  readonly capabilities: Capabilities;
+  readonly key: KeyPair;
+  readonly gridUrl: () => string;
+  readonly epochs: Epochs;
+  readonly journal: Journal;
+  readonly executor: Executor;
+  readonly cacheFolder: string;
+  readonly workFolder: string;
+  readonly log: Log;
+  readonly attempt: ActorDefinition<typeof AttemptProtocol, AttemptArgs>;
+  readonly models: ActorDefinition<typeof ModelsProtocol, ModelsArgs>;
+  readonly modelArgs: Omit<ModelsArgs, 'send'>;
+  readonly openLink: (events: LinkEvents, hello: () => AgentHello) => LinkClient<FromAgent>;
+  /** The grid refused this device for good. */
+  readonly onRefused: (reason: string) => void;
+  readonly onState: (connected: boolean) => void;
+}
+
+interface HeldAttempt {
+  readonly ref: AttemptRef;
+  readonly fence: Fence;
+}
+
+export const sessionActor = defineActor({
+  protocol: SessionProtocol,
+  mailbox: { capacity: 65_536 },
+  start(context, args: SessionArgs) {
+    const { journal, epochs, log } = args;
+    const attempts = new Map<string, HeldAttempt>();
+    /** Votes handed to the link in this session; the others are sent as soon as it takes them. */
+    const sent = new Map<string, number>();
+    let connected = false;
+    let beats = 0;
+
+    const models: ModelsRef = context.spawn({
+      id: 'models',
+      actor: args.models,
+      restart: 'permanent',
+      args: { ...args.modelArgs, send: (message) => void send(message) },
+    });
+
+    const link = args.openLink(
+      {
+        onOpen: ({ resumed }) => void context.self.opened({ resumed }),
+        onMessage: (message) => {
+          if (context.self.message(message) !== 'accepted') log.error({ type: message.type }, 'command lost: the mailbox is full');
+        },
+        onSuspended: () => void context.self.suspended(),
+        onRefused: (reason, final) => void context.self.refused({ reason, final }),
+      },
+      hello,
+    );
+    context.onStop(() => link.close());
+    context.every(BEAT_MS, beat);
+
+    /** What we still hold: the grid compares it with what it leased us. */
+    function hello(): AgentHello {
+      const held = [...[...attempts.values()].map((a) => a.fence), ...journal.pending().map((v) => v.fence)];
+      return { capabilities: args.capabilities, held, epochs: epochs.all() };
+    }
+
+    function send(message: FromAgent): boolean {
+      return link.send(message) === 'accepted';
+    }
+
+    function sendVotes(): void {
+      for (const vote of journal.pending()) {
+        const key = fenceText(vote.fence);
+        const at = sent.get(key);
+        if (at !== undefined && context.clock.now() - at < RESEND_MS) continue;
+        if (!send(vote)) return;
+        sent.set(key, context.clock.now());
+      }
+    }
+
+    function beat(): void {
+      if (!connected) return;
+      sendVotes();
+      const busy = attempts.size > 0 || journal.pending().length > 0;
+      beats += 1;
+      if (!busy && beats % IDLE_BEATS !== 0) return;
+      sendBeat();
+    }
+
+    function sendBeat(): void {
+      const [load = 0] = loadavg();
+      send({ type: 'beat', load, memoryFreeBytes: freemem(), running: attempts.size });
+    }
+
+    async function run(command: RunCommand): Promise<void> {
+      const key = fenceText(command.fence);
+      if (attempts.has(key)) return;
+      if (!(await epochs.admit(command.partition, command.fence.epoch))) {
+        log.warn({ fence: key, partition: command.partition }, 'command of a lower epoch refused');
+        return;
+      }
+      const ref = context.spawn({
+        id: `attempt-${key}`,
+        actor: args.attempt,
+        restart: 'temporary',
+        args: {
+          command,
+          owner: {
+            offer: (offer) => void context.self.offer(offer),
+            finished: (vote) => void context.self.finished(vote),
+            failed: (failure) => void context.self.failed(failure),
+          },
+          executor: args.executor,
+          key: args.key,
+          gridUrl: args.gridUrl,
+          cacheFolder: args.cacheFolder,
+          workFolder: args.workFolder,
+          log,
+        },
+      });
+      const { fence, job, shard } = command;
+      attempts.set(key, { ref, fence });
+      // A crash of the attempt's actor is a failed attempt, never a silent one.
+      context.watch(ref, ({ reason }) => {
+        if (reason === 'crashed' && attempts.has(key)) context.self.failed({ fence, job, shard, reason: 'the agent could not carry it out' });
+      });
+    }
+
+    async function stopAttempt(fence: Fence): Promise<void> {
+      const key = fenceText(fence);
+      if (!attempts.delete(key)) return;
+      await context.stopChild(`attempt-${key}`);
+    }
+
+    async function obey(message: ToAgent): Promise<void> {
+      switch (message.type) {
+        case 'run':
+          return run(message);
+        case 'stop':
+          // A stop from a lower epoch may be a zombie's: the attempt's owner of today will say so itself.
+          if (await epochs.admit(message.partition, message.fence.epoch)) await stopAttempt(message.fence);
+          return;
+        case 'voteSettled': {
+          const key = fenceText(message.fence);
+          if (message.outcome === 'refused') log.warn({ fence: key, reason: message.reason }, 'the grid refused a vote');
+          sent.delete(key);
+          await stopAttempt(message.fence);
+          return journal.settle(message.fence);
+        }
+        case 'upload':
+          attempts.get(fenceText(message.fence))?.ref.upload(message.put ?? null);
+          return;
+        case 'loadModel':
+          models.load({ model: message.model, sha256: message.sha256 });
+          return;
+        case 'unloadModel':
+          models.unload(message.model);
+          return;
+        case 'generate':
+          models.generate(message);
+          return;
+        case 'cancelGeneration':
+          models.cancel(message.generation);
+          return;
+        case 'drain':
+          log.info({ on: message.on }, 'drain');
+          return;
+        default:
+          message satisfies never;
+      }
+    }
+
+    return {
+      opened({ resumed }) {
+        connected = true;
+        args.onState(true);
+        // A new session knows nothing of what the old one carried: every unsettled vote goes again.
+        if (!resumed) {
+          sent.clear();
+          for (const { ref } of attempts.values()) ref.offerAgain();
+        }
+        sendVotes();
+        sendBeat();
+      },
+      message: obey,
+      suspended() {
+        connected = false;
+        args.onState(false);
+      },
+      refused({ reason, final }) {
+        connected = false;
+        log.warn({ reason, final }, 'the grid refuses this device');
+        if (final) args.onRefused(reason);
+      },
+      offer(offer) {
+        send({ type: 'offer', ...offer });
+      },
+      async finished(vote) {
+        // The lease may have been taken back while the last byte was written.
+        if (!attempts.has(fenceText(vote.fence))) return;
+        await journal.add(vote);
+        attempts.delete(fenceText(vote.fence));
+        sendVotes();
+      },
+      failed({ fence, job, shard, reason }) {
+        if (!attempts.delete(fenceText(fence))) return;
+        send({ type: 'attemptFailed', fence, job, shard, reason });
+      },
+      send(message) {
+        send(message);
+      },
+      report() {
+        return { connected, running: attempts.size, unsettledVotes: journal.pending().length };
+      },
+    };
+  },
+});

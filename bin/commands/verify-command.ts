@@ -1,0 +1,60 @@
+import { open } from 'node:fs/promises';
+
+import type { Command } from 'commander';
+
+import { PublicKey } from '#actors/contract/primitives.ts';
+import { verifyReceipt } from '#actors/contract/receipt.ts';
+import { EXIT, say, sayJson } from '#bin/client/print.ts';
+import { GridError } from '#runtime/errors.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
+import { verify } from '#runtime/identity/verify.ts';
+
+const RECEIPT_LIMIT = 256 * 1024 * 1024;
+
+/** Receipts of a file: one, or a list of them as `results` writes it. */
+async function readReceipts(file: string): Promise<unknown[]> {
+  const handle = await open(file).catch((cause: unknown) => {
+    throw new GridError('BAD_REQUEST', `cannot read ${file}`, { path: 'receipt', fix: 'give a file that `corpgrid results` wrote', cause });
+  });
+  try {
+    if ((await handle.stat()).size > RECEIPT_LIMIT) throw new GridError('TOO_LARGE', `${file} is larger than ${RECEIPT_LIMIT} bytes`, { path: 'receipt' });
+    const parsed: unknown = JSON.parse(await handle.readFile('utf8'));
+    const list: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
+    if (list.length === 0) throw new GridError('BAD_REQUEST', `${file} holds no receipt`, { path: 'receipt' });
+    return list;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new GridError('BAD_REQUEST', `${file} is not JSON: ${cause.message}`, { path: 'receipt', fix: 'give a file that `corpgrid results` wrote', cause });
+  } finally {
+    await handle.close();
+  }
+}
+
+export function verifyCommand(program: Command): void {
+  program
+    .command('verify')
+    .argument('<receipt>', 'receipt, or a list of them, as JSON')
+    .description('check receipts offline: needs no grid and trusts none')
+    .option('--grid-key HEX', 'the grid’s public key as you know it; without it a receipt proves only that somebody sealed it')
+    .option('--json', 'one JSON document on stdout')
+    .action(async (file: string, options: { gridKey?: string; json?: boolean }) => {
+      const { gridKey } = options;
+      if (gridKey !== undefined && !PublicKey.safeParse(gridKey).success) {
+        throw new GridError('BAD_CONFIGURATION', 'the grid key is not 64 hex digits', { path: '--grid-key', fix: '`npm start` prints it' });
+      }
+      const receipts = await readReceipts(file);
+      const verdicts = receipts.map((receipt) => verifyReceipt(receipt, { sha256, verify, ...(gridKey === undefined ? {} : { gridKey }) }));
+      const bad = verdicts.filter((v) => !v.ok).length;
+      const warnings = [...new Set(verdicts.flatMap((v) => v.warnings))];
+      if (options.json) {
+        sayJson({ receipts: verdicts.length, valid: verdicts.length - bad, invalid: bad, warnings, verdicts });
+      } else {
+        for (const [i, verdict] of verdicts.entries()) {
+          for (const check of verdict.checks) if (!check.ok) say(`receipt ${i}: ${check.name}: ${check.detail}`);
+        }
+        for (const warning of warnings) say(`warning: ${warning}`);
+        say(`${verdicts.length - bad} of ${verdicts.length} receipts are valid`);
+      }
+      if (bad > 0) process.exitCode = EXIT.failed;
+    });
+}

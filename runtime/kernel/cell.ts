@@ -1,0 +1,325 @@
+import type { AnyChildSpec, Termination } from '#runtime/kernel/actor.ts';
+import type { Activity } from '#runtime/kernel/crash-report.ts';
+import type { DeadLetterReason } from '#runtime/kernel/dead-letters.ts';
+import { Delay, withinTime } from '#runtime/kernel/delay.ts';
+import { ActorClosed, ActorCrashed, MailboxFull, type Refusal } from '#runtime/kernel/errors.ts';
+import { Incarnation, type Cleanup } from '#runtime/kernel/incarnation.ts';
+import type { Kernel } from '#runtime/kernel/kernel.ts';
+import { NONE } from '#runtime/kernel/mailbox.ts';
+import { PendingAsk } from '#runtime/kernel/pending-ask.ts';
+import type { ActorRef } from '#runtime/kernel/ref.ts';
+import { Runner, type HandlerTable } from '#runtime/kernel/runner.ts';
+import { Supervisor, type Verdict } from '#runtime/kernel/supervisor.ts';
+import type { Watch } from '#runtime/kernel/watch.ts';
+
+const DEFAULT_CAPACITY = 1024;
+const DEFAULT_SHUTDOWN_MS = 5_000;
+/** What becomes of an actor that nobody has to decide about. */
+const ENDS: Verdict = { outcome: 'stop', restartsInPeriod: 0 };
+
+/**
+ * The life of an actor.
+ *
+ * starting: its `start` is due or has not settled; messages queue.
+ * running: it takes messages.
+ * failed: it crashed, or a permanent one ended by itself; its supervisor decides.
+ * ending: children are being stopped, the last started first, then cleanups run.
+ * waiting: nothing of the incarnation is left; messages queue until the supervisor starts the next one.
+ * stopped: for good; what was queued has become dead letters, the watchers are told.
+ *
+ * starting → running → ending → waiting → starting …    `halt` and `restart`, by the supervisor
+ * starting, running → failed → ending                   its own code, or a supervisor's limit reached below it
+ * any → ending → stopped                                `stop`: by itself, its parent, or the system
+ */
+export type Phase = 'starting' | 'running' | 'failed' | 'ending' | 'waiting' | 'stopped';
+
+/** Why an actor ends for good. */
+export type Ending = Omit<Termination, 'path'>;
+
+/** An actor: its identity and its life. How it takes messages is in `Runner`. */
+export class Cell extends Runner {
+  readonly parent: Cell | null;
+  readonly spec: AnyChildSpec;
+  readonly path: string;
+  readonly ref: ActorRef;
+  phase: Phase = 'starting';
+  restarts = 0;
+  lastError: unknown = undefined;
+  watchers: Set<Watch> | null = null;
+  termination: Termination | null = null;
+  #supervisor: Supervisor | null = null;
+  #incarnation: Incarnation | null = null;
+  /** Set when it is to end for good. */
+  #ending: Ending | null = null;
+  /** Somebody else wants the incarnation to end: what it does until then is no failure. */
+  #ordered = false;
+  #waiters: (() => void)[] | null = null;
+  #deadline: Delay | null = null;
+
+  constructor(kernel: Kernel, parent: Cell | null, spec: AnyChildSpec) {
+    super(kernel, spec.mailbox?.capacity ?? spec.actor.mailbox?.capacity ?? DEFAULT_CAPACITY);
+    this.parent = parent;
+    this.spec = spec;
+    this.path = parent === null ? '/' : parent.parent === null ? `/${spec.id}` : `${parent.path}/${spec.id}`;
+    this.ref = new spec.actor.protocol.Ref(this);
+    this.beginNext();
+  }
+
+  /** Looks after its children; made with the first one. */
+  get children(): Supervisor {
+    return (this.#supervisor ??= new Supervisor(this, (spec) => new Cell(this.kernel, this, spec)));
+  }
+
+  get hasChildren(): boolean {
+    return this.#supervisor !== null && !this.#supervisor.isEmpty;
+  }
+
+  /** Its children's failures are its business, not part of its own end. */
+  get isSupervising(): boolean {
+    return this.phase === 'running' || this.phase === 'starting';
+  }
+
+  /** Its code is on the stack or has not settled yet. */
+  get isBusy(): boolean {
+    return this.running || (this.isSuspended && (this.phase === 'running' || this.phase === 'starting'));
+  }
+
+  /** The message in hand, if any. */
+  get inHand(): string | undefined {
+    return this.code === NONE ? undefined : this.nameOf(this.code);
+  }
+
+  /** The name of a message by its kind, or by its code in the mailbox. */
+  nameOf(code: number): string {
+    return this.spec.actor.protocol.kinds[code < 0 ? ~code : code] ?? `#${code}`;
+  }
+
+  ask(kind: number, payload: unknown, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (!Number.isFinite(timeoutMs)) throw new RangeError(`'${this.nameOf(kind)}' to ${this.path}: an ask needs a finite timeoutMs`);
+      const pending = new PendingAsk({ cell: this, kind, payload, timeoutMs }, resolve, reject);
+      if (timeoutMs <= 0) pending.expire();
+      else if (this.tell(~kind, pending) === 'accepted') this.kernel.wheel.schedule(pending, timeoutMs);
+    });
+  }
+
+  /**
+   * Ends the incarnation: the handler in hand may finish (at most `shutdownMs`), then the children end, then the cleanups run.
+   * Messages keep queueing. Settles when nothing of it is left.
+   */
+  halt(): Promise<void> {
+    if (this.phase === 'failed') this.#tearDown();
+    if (this.phase === 'running' || this.phase === 'starting') {
+      this.#ordered = true;
+      if (!this.isHalting) this.haltNext();
+      if (this.isBusy && this.#deadline === null) {
+        this.#deadline = new Delay(this.kernel.wheel, this.#shutdownMs, () => {
+          this.#abandon();
+        });
+      }
+    }
+    return this.phase === 'waiting' || this.phase === 'stopped' ? Promise.resolve() : this.#settled();
+  }
+
+  /** Ends the actor for good and admits nothing more from now on. Settles when nothing of it is left. */
+  stop(ending: Ending): Promise<void> {
+    this.#ending ??= ending;
+    this.close();
+    if (this.phase === 'waiting') this.#finish(this.#ending);
+    return this.halt();
+  }
+
+  /** Starts the next incarnation of a waiting actor. Settles when it runs, or is down again. */
+  restart(): Promise<void> {
+    this.restarts++;
+    this.phase = 'starting';
+    this.beginNext();
+    return this.#settled();
+  }
+
+  /** The normal end by its own wish, after what is in hand. */
+  leave(): void {
+    if (this.spec.restart !== 'permanent') {
+      this.#ending ??= { reason: 'stopped' };
+      this.close();
+    }
+    if (!this.isHalting) this.haltNext();
+  }
+
+  /** Its children fail more often than it may restart them: the failure is its own now. */
+  escalate(error: unknown): void {
+    this.activity = 'supervision';
+    if (this.parent === null) {
+      this.#report(error, 'supervision', ENDS);
+      this.kernel.giveUp();
+    } else this.crashed(error);
+  }
+
+  protected override begin(): unknown {
+    // The spec was made with arguments and a protocol that fit the definition.
+    const start = this.spec.actor.start as (context: unknown, args: unknown) => unknown;
+    this.#incarnation = new Incarnation(this);
+    return start(this.#incarnation, this.spec.args);
+  }
+
+  protected override began(handlers: unknown): void {
+    this.handlers = tableOf(this, handlers);
+    this.phase = 'running';
+    if (!this.isHalting) this.#release();
+  }
+
+  protected override halted(): void {
+    if (this.#isExpected) this.#tearDown();
+    else this.#fail(undefined);
+  }
+
+  protected override crashed(error: unknown): void {
+    this.lastError = error;
+    this.#fail({ error });
+  }
+
+  protected override refuse(code: number, body: unknown, reason: 'full' | 'closed'): void {
+    this.kernel.retired.refused++;
+    this.#bury(code, body, reason);
+  }
+
+  /** It crashed, or is permanent and ended by itself (no failure). One that is to end anyway just ends. */
+  #fail(failure: { readonly error: unknown } | undefined): void {
+    const { code, body, activity } = this;
+    const expected = this.#isExpected;
+    this.#disconnect();
+    this.phase = 'failed';
+    if (code !== NONE) this.#bury(code, body, 'crashed', failure?.error);
+    const supervisor = this.parent?.children;
+    const verdict: Verdict =
+      expected || supervisor === undefined ? ENDS : supervisor.judge(this, failure !== undefined);
+    if (failure !== undefined) this.#report(failure.error, activity, verdict, code);
+    if (expected) this.#tearDown();
+    else supervisor?.carryOut(this, verdict, failure);
+  }
+
+  /** The handler in hand did not settle in time for the end. */
+  #abandon(): void {
+    const { code, body } = this;
+    this.#tearDown();
+    if (code !== NONE) this.#bury(code, body, 'abandoned');
+  }
+
+  #tearDown(): void {
+    this.#deadline?.cancel();
+    this.#deadline = null;
+    this.#ordered = false;
+    this.#disconnect();
+    this.phase = 'ending';
+    const cleanups = this.#incarnation?.cleanups ?? [];
+    this.#incarnation = null;
+    if (!this.hasChildren && cleanups.length === 0) this.#down();
+    else void this.#endRest(cleanups);
+  }
+
+  async #endRest(cleanups: readonly Cleanup[]): Promise<void> {
+    await this.#supervisor?.stopAll();
+    if (cleanups.length > 0 && !(await withinTime(this.kernel.wheel, this.#shutdownMs, this.#cleanUp(cleanups)))) {
+      const error = new Error(`the cleanups of ${this.path} did not end within ${this.#shutdownMs} ms`);
+      this.#report(error, 'cleanup', ENDS);
+    }
+    this.#down();
+  }
+
+  async #cleanUp(cleanups: readonly Cleanup[]): Promise<void> {
+    for (const cleanup of cleanups) {
+      try {
+        await cleanup();
+      } catch (error) {
+        this.#report(error, 'cleanup', ENDS);
+      }
+    }
+  }
+
+  /** Nothing of the incarnation is left. */
+  #down(): void {
+    this.#supervisor = null;
+    this.phase = 'waiting';
+    if (this.#ending !== null) this.#finish(this.#ending);
+    else this.#release();
+  }
+
+  #finish(ending: Ending): void {
+    this.phase = 'stopped';
+    this.termination = { path: this.path, ...ending };
+    while (this.take()) {
+      const { code, body } = this;
+      this.letGo();
+      this.#bury(code, body, 'stopped');
+    }
+    this.kernel.retired.admitted += this.admitted;
+    this.kernel.retired.handled += this.handled;
+    this.parent?.children.remove(this);
+    for (const watch of this.watchers ?? []) watch.terminated(this.termination);
+    this.watchers = null;
+    this.#release();
+  }
+
+  /** Its supervisor does not have to decide about this end: somebody has. */
+  get #isExpected(): boolean {
+    return this.#ordered || this.#ending !== null;
+  }
+
+  #disconnect(): void {
+    this.#incarnation?.end();
+    this.disconnect();
+  }
+
+  #settled(): Promise<void> {
+    return new Promise((resolve) => {
+      (this.#waiters ??= []).push(resolve);
+    });
+  }
+
+  #release(): void {
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    for (const waiter of waiters ?? []) waiter();
+  }
+
+  get #shutdownMs(): number {
+    return this.spec.shutdownMs ?? DEFAULT_SHUTDOWN_MS;
+  }
+
+  #bury(code: number, body: unknown, reason: DeadLetterReason, error?: unknown): void {
+    const name = this.nameOf(code);
+    const letter = { path: this.path, message: name, reason, ...(error === undefined ? {} : { error }) };
+    if (code >= 0) this.kernel.deadLetters.add(letter, body);
+    else {
+      const pending = body as PendingAsk;
+      pending.reject(refusalFor(reason, this.path, name, error));
+      this.kernel.deadLetters.add(letter, pending.payload);
+    }
+  }
+
+  #report(error: unknown, activity: Activity, verdict: Verdict, code = NONE): void {
+    this.kernel.report({
+      path: this.path,
+      protocol: this.spec.actor.protocol.name,
+      error,
+      activity,
+      ...(code === NONE ? {} : { message: this.nameOf(code) }),
+      ...verdict,
+      at: this.kernel.host.clock.wall(),
+    });
+  }
+}
+
+function refusalFor(reason: DeadLetterReason, path: string, message: string, error: unknown): Refusal {
+  if (reason === 'full') return new MailboxFull(path, message);
+  return reason === 'crashed' ? new ActorCrashed(path, message, error) : new ActorClosed(path, message);
+}
+
+/** The handlers in the order of the protocol. Methods of a class keep their `this`. */
+function tableOf(cell: Cell, handlers: unknown): HandlerTable {
+  return cell.spec.actor.protocol.kinds.map((kind) => {
+    const handler = (handlers as Record<string, unknown> | null | undefined)?.[kind];
+    if (typeof handler !== 'function') throw new TypeError(`${cell.path} has no handler for '${kind}'`);
+    return Object.hasOwn(handlers as object, kind) ? (handler as HandlerTable[number]) : (handler.bind(handlers) as HandlerTable[number]);
+  });
+}

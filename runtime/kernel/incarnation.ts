@@ -1,0 +1,128 @@
+import { ActorTimer } from '#runtime/kernel/actor-timer.ts';
+import type { ChildSpec, Settled, Termination, Timer } from '#runtime/kernel/actor.ts';
+import type { Cell } from '#runtime/kernel/cell.ts';
+import { ActorClosed } from '#runtime/kernel/errors.ts';
+import type { Clock } from '#runtime/kernel/host.ts';
+import type { Protocol } from '#runtime/kernel/protocol.ts';
+import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
+import { Watch } from '#runtime/kernel/watch.ts';
+
+export type Cleanup = () => void | Promise<void>;
+
+/**
+ * One life of an actor, from `start` to the next crash or end: the `Context` that its code sees, and all that must go with it.
+ * After its end it is inert: code of an old incarnation that runs on can neither spawn nor be called back.
+ */
+export class Incarnation {
+  readonly #cell: Cell;
+  #live = true;
+  #timers: Set<ActorTimer> | null = null;
+  #watches: Set<Watch> | null = null;
+  #cleanups: Cleanup[] | null = null;
+
+  constructor(cell: Cell) {
+    this.#cell = cell;
+  }
+
+  get self(): AnyRef {
+    return this.#cell.ref;
+  }
+
+  get path(): string {
+    return this.#cell.path;
+  }
+
+  get clock(): Clock {
+    return this.#cell.kernel.host.clock;
+  }
+
+  random(): number {
+    return this.#cell.kernel.host.random();
+  }
+
+  spawn<P2 extends Protocol, A2>(child: ChildSpec<P2, A2>): Ref<P2> {
+    if (!this.#live) throw new ActorClosed(this.path, 'spawn');
+    // The ref was made by the protocol of the spec.
+    return this.#cell.children.spawn(child).ref as Ref<P2>;
+  }
+
+  child(id: string): AnyRef | undefined {
+    return this.#live ? this.#cell.children.get(id)?.ref : undefined;
+  }
+
+  async stopChild(id: string): Promise<void> {
+    if (this.#live) await this.#cell.children.get(id)?.stop({ reason: 'shutdown' });
+  }
+
+  stop(): void {
+    if (this.#live) this.#cell.leave();
+  }
+
+  watch(ref: AnyRef, onTerminated: (termination: Termination) => void): () => void {
+    if (!this.#live) return () => undefined;
+    const watch: Watch = new Watch(ActorRef.cellOf(ref), (termination) => {
+      this.#cell.post({
+        activity: 'watch',
+        run: () => (this.#watches?.delete(watch) === true ? onTerminated(termination) : undefined),
+      });
+    });
+    this.#watches ??= new Set();
+    this.#watches.add(watch);
+    watch.begin();
+    return () => {
+      watch.end();
+      this.#watches?.delete(watch);
+    };
+  }
+
+  after(ms: number, callback: () => void | Promise<void>): Timer {
+    return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: false, forget: (timer) => this.#timers?.delete(timer) }));
+  }
+
+  every(ms: number, callback: () => void | Promise<void>): Timer {
+    return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: true, forget: (timer) => this.#timers?.delete(timer) }));
+  }
+
+  pipe<T>(work: Promise<T>, settled: (result: Settled<T>) => void | Promise<void>): void {
+    const settle = (result: Settled<T>): void => {
+      if (this.#live) this.#cell.post({ activity: 'pipe', run: () => settled(result) });
+    };
+    work.then(
+      (value) => {
+        settle({ ok: true, value });
+      },
+      (error: unknown) => {
+        settle({ ok: false, error });
+      },
+    );
+  }
+
+  onStop(cleanup: Cleanup): void {
+    if (!this.#live) throw new ActorClosed(this.path, 'onStop');
+    this.#cleanups ??= [];
+    this.#cleanups.push(cleanup);
+  }
+
+  /** For the cell: makes it inert. */
+  end(): void {
+    this.#live = false;
+    for (const timer of this.#timers ?? []) timer.cancel();
+    for (const watch of this.#watches ?? []) watch.end();
+    this.#timers = null;
+    this.#watches = null;
+  }
+
+  /** For the cell: what is to run after the end, in this order. */
+  get cleanups(): readonly Cleanup[] {
+    return this.#cleanups?.toReversed() ?? [];
+  }
+
+  #arm(timer: ActorTimer): Timer {
+    if (this.#live) {
+      this.#timers ??= new Set();
+      this.#timers.add(timer);
+      timer.arm();
+    }
+    return timer;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Cell } from '#runtime/kernel/cell.ts';
+import { AskTimeout } from '#runtime/kernel/errors.ts';
+import { WheelTimer } from '#runtime/kernel/timer-wheel.ts';
+
+export interface Question {
+  readonly cell: Cell;
+  readonly kind: number;
+  readonly payload: unknown;
+  readonly timeoutMs: number;
+}
+
+/** An ask that waits for its answer. It is its own deadline; whatever comes first ends it, the rest is ignored. */
+export class PendingAsk extends WheelTimer {
+  /** What was asked; it travels with the ask through the mailbox. */
+  readonly payload: unknown;
+  readonly #cell: Cell;
+  readonly #kind: number;
+  readonly #timeoutMs: number;
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(asked: Question, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+    super();
+    this.payload = asked.payload;
+    this.#cell = asked.cell;
+    this.#kind = asked.kind;
+    this.#timeoutMs = asked.timeoutMs;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  resolve(value: unknown): void {
+    this.#cell.kernel.wheel.cancel(this);
+    this.#resolve(value);
+  }
+
+  reject(error: unknown): void {
+    this.#cell.kernel.wheel.cancel(this);
+    this.#reject(error);
+  }
+
+  override expire(): void {
+    this.#reject(new AskTimeout(this.#cell.path, this.#cell.nameOf(this.#kind), this.#timeoutMs));
+  }
+}

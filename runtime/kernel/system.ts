@@ -1,0 +1,113 @@
+import { defineActor, type ChildSpec } from '#runtime/kernel/actor.ts';
+import { Cell } from '#runtime/kernel/cell.ts';
+import type { CrashReport } from '#runtime/kernel/crash-report.ts';
+import { DeadLetters, type DeadLetter, type DeadLetterReason } from '#runtime/kernel/dead-letters.ts';
+import { Dispatcher } from '#runtime/kernel/dispatcher.ts';
+import { ActorClosed } from '#runtime/kernel/errors.ts';
+import type { Host } from '#runtime/kernel/host.ts';
+import { inspectActor, type ActorReport } from '#runtime/kernel/inspect.ts';
+import type { Kernel } from '#runtime/kernel/kernel.ts';
+import { protocol, type Protocol } from '#runtime/kernel/protocol.ts';
+import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
+import { TimerWheel } from '#runtime/kernel/timer-wheel.ts';
+
+export interface SystemOptions {
+  readonly name: string;
+  readonly host: Host;
+  /** Told of each crash, after the supervisor has decided. */
+  readonly onCrash?: (report: CrashReport) => void;
+  /** Told of each message that was not handled. Under overload that is often: count or sample. */
+  readonly onDeadLetter?: (letter: DeadLetter, payload: unknown) => void;
+}
+
+/** Messages by what became of them: sent = handled + deadLettered + queued + lost, at any time. */
+export interface Accounting {
+  /** All tells and asks, those that were answered `full` or `closed` included. */
+  readonly sent: number;
+  readonly handled: number;
+  readonly deadLettered: number;
+  /** In a mailbox or in hand. */
+  readonly queued: number;
+  /** Gone with a process that died: always 0 as seen from within the process. */
+  readonly lost: number;
+}
+
+export interface System {
+  readonly name: string;
+  /** Starts an actor at the top of the tree, one-for-one, with the default restart limit. */
+  spawn<P extends Protocol, A>(child: ChildSpec<P, A>): Ref<P>;
+  /** Ends an actor for good, wherever it is in the tree. */
+  stop(ref: AnyRef): Promise<void>;
+  /** Ends all actors, the last started first. Also happens by itself when the top level's restart limit is reached. */
+  shutdown(): Promise<void>;
+  accounting(): Accounting;
+  inspect(): ActorReport;
+  deadLetters(): { readonly counts: Readonly<Record<DeadLetterReason, number>>; readonly recent: readonly DeadLetter[] };
+}
+
+const ROOT = defineActor({ protocol: protocol('system', {}), start: () => ({}) });
+
+/** Makes an actor system: one tree of actors in this thread, one dispatcher, one timer wheel. */
+export function createSystem(options: SystemOptions): System {
+  const { host } = options;
+  const wheel = new TimerWheel(host);
+  const guarded =
+    <A extends readonly unknown[]>(hook: ((...args: A) => void) | undefined) =>
+    (...args: A): void => {
+      try {
+        hook?.(...args);
+      } catch (error) {
+        // A defect of the hook must not stop the dispatcher, nor go unseen.
+        host.scheduler.microtask(() => {
+          throw error;
+        });
+      }
+    };
+  let ended: Promise<void> | null = null;
+  const shutdown = (): Promise<void> =>
+    (ended ??= root.stop({ reason: 'shutdown' }).then(() => {
+      wheel.close();
+    }));
+  const kernel: Kernel = {
+    host,
+    wheel,
+    dispatcher: new Dispatcher(host, (now) => {
+      wheel.advance(now);
+    }),
+    deadLetters: new DeadLetters(host.clock, guarded(options.onDeadLetter)),
+    retired: { admitted: 0, handled: 0, refused: 0 },
+    report: guarded(options.onCrash),
+    giveUp: () => {
+      void shutdown();
+    },
+  };
+  const root = new Cell(kernel, null, { id: options.name, actor: ROOT, restart: 'permanent' });
+
+  return {
+    name: options.name,
+    spawn: <P extends Protocol, A>(child: ChildSpec<P, A>) => {
+      if (!root.isSupervising || ended !== null) throw new ActorClosed(options.name, 'spawn');
+      // The ref was made by the protocol of the spec.
+      return root.children.spawn(child).ref as Ref<P>;
+    },
+    stop: (ref) => ActorRef.cellOf(ref).stop({ reason: 'shutdown' }),
+    shutdown,
+    accounting: () => accountingOf(root),
+    inspect: () => inspectActor(root),
+    deadLetters: () => ({ counts: kernel.deadLetters.counts, recent: kernel.deadLetters.recent }),
+  };
+}
+
+function accountingOf(root: Cell): Accounting {
+  const { retired, deadLetters } = root.kernel;
+  let { admitted, handled } = retired;
+  let queued = 0;
+  const pending = root.phase === 'stopped' ? [] : [root];
+  for (let cell = pending.pop(); cell !== undefined; cell = pending.pop()) {
+    admitted += cell.admitted;
+    handled += cell.handled;
+    queued += cell.depth + (cell.inHand === undefined ? 0 : 1);
+    if (cell.hasChildren) pending.push(...cell.children.all);
+  }
+  return { sent: admitted + retired.refused, handled, deadLettered: deadLetters.total, queued, lost: 0 };
+}

@@ -1,0 +1,27 @@
+import type { Termination } from '#runtime/kernel/actor.ts';
+import type { Cell } from '#runtime/kernel/cell.ts';
+
+/** Waits for the end of another actor. Tells it once, or never after it was ended itself. */
+export class Watch {
+  readonly #target: Cell;
+  readonly #onTerminated: (termination: Termination) => void;
+
+  constructor(target: Cell, onTerminated: (termination: Termination) => void) {
+    this.#target = target;
+    this.#onTerminated = onTerminated;
+  }
+
+  /** Tells it at once when the actor has ended already. */
+  begin(): void {
+    if (this.#target.termination !== null) this.#onTerminated(this.#target.termination);
+    else (this.#target.watchers ??= new Set()).add(this);
+  }
+
+  end(): void {
+    this.#target.watchers?.delete(this);
+  }
+
+  terminated(termination: Termination): void {
+    this.#onTerminated(termination);
+  }
+}
