@@ -20,5 +20,7 @@ async function databaseUrl(): Promise<string> {
   return database.url;
 }
 
-// The command line asks for a default export.
-export default ormConfig({ url: await databaseUrl(), entities, migrations, log });
+const config = ormConfig({ url: await databaseUrl(), entities, migrations, log });
+
+// The command line asks for a default export. `migration:create` writes where the list of migrations looks.
+export default { ...config, migrations: { ...config.migrations, path: 'actors/store/migrations' } };

@@ -63,7 +63,7 @@ export const jobActor = defineActor({
     const quorum = context.spawn({
       id: 'quorum',
       actor: args.quorum,
-      restart: 'permanent',
+      restart: 'transient',
       mailbox: { capacity: 65_536 },
       args: {
         services,
@@ -81,6 +81,7 @@ export const jobActor = defineActor({
 
     expireUnclaimed(active);
     args.devices().reportHeld(job.id);
+    placement.wake();
     step();
     publish();
 
@@ -137,7 +138,7 @@ export const jobActor = defineActor({
         ref = context.spawn({
           id: `shard-${index}`,
           actor: args.shard,
-          restart: 'permanent',
+          restart: 'transient',
           args: {
             services,
             job,

@@ -17,9 +17,9 @@ interface Key {
 export function adminCommands(program: Command): void {
   const keys = program.command('keys').description('API keys of people and programs');
   withGrid(keys.command('create').description('make a key; it is shown once'))
-    .requiredOption('--name NAME', 'whose it is')
-    .option('--tenant NAME', 'which tenant it belongs to', 'default')
-    .option('--role ROLE', 'admin or submitter', 'submitter')
+    .requiredOption('--name <name>', 'whose it is')
+    .option('--tenant <name>', 'which tenant it belongs to', 'default')
+    .option('--role <role>', 'admin or submitter', 'submitter')
     .action(async (options: GridOptions & { name: string; tenant: string; role: string }) => {
       const { name, tenant, role } = options;
       const made = (await clientOf(options).post('/api/keys', { name, tenant, role })) as Key;
@@ -42,9 +42,9 @@ export function adminCommands(program: Command): void {
 
   const tokens = program.command('tokens').description('enrolment tokens for machines');
   withGrid(tokens.command('create').description('make a token with which machines join; it is shown once'))
-    .option('--name NAME', 'what it is for', 'a machine')
-    .option('--uses N', 'how many machines may join with it', '1')
-    .option('--hours N', 'how long it is good', '24')
+    .option('--name <name>', 'what it is for', 'a machine')
+    .option('--uses <n>', 'how many machines may join with it', '1')
+    .option('--hours <n>', 'how long it is good', '24')
     .action(async (options: GridOptions & { name: string; uses: string; hours: string }) => {
       const body = {
         name: options.name,

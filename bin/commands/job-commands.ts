@@ -9,7 +9,6 @@ import type { Command } from 'commander';
 import type { JobSummary } from '#actors/contract/live.ts';
 import type { GridClient } from '#bin/client/grid-client.ts';
 import { EXIT, say, sayJson, sayTable } from '#bin/client/print.ts';
-import { submitJobFile } from '#bin/client/submit-job.ts';
 import { followJob } from '#bin/client/follow-job.ts';
 import { GridError } from '#runtime/errors.ts';
 
@@ -19,8 +18,8 @@ type SubmitOptions = GridOptions & { readonly name?: string; readonly quorum?: s
 
 export function withGrid(command: Command): Command {
   return command
-    .option('--url URL', 'address of the grid (or CORPGRID_URL)')
-    .option('--key KEY', 'who is asking (or CORPGRID_KEY)')
+    .option('--url <url>', 'address of the grid (or CORPGRID_URL)')
+    .option('--key <key>', 'who is asking (or CORPGRID_KEY)')
     .option('--json', 'one JSON document on stdout');
 }
 
@@ -38,11 +37,12 @@ function sayJob(job: JobSummary): void {
 
 export function jobCommands(program: Command): void {
   withGrid(program.command('submit').argument('<spec>', 'job file (YAML or JSON)').description('submit a job and follow it to its end'))
-    .option('--name NAME', 'another name than the job file’s')
-    .option('--quorum N', 'another quorum than the job file’s')
-    .option('--root DIR', 'another folder of input files than the job file’s')
+    .option('--name <name>', 'another name than the job file’s')
+    .option('--quorum <n>', 'another quorum than the job file’s')
+    .option('--root <dir>', 'another folder of input files than the job file’s')
     .option('--no-wait', 'answer as soon as the grid has it')
     .action(async (file: string, options: SubmitOptions) => {
+      const { submitJobFile } = await import('#bin/client/submit-job.ts');
       const client = clientOf(options);
       const quorum = options.quorum === undefined ? {} : { quorum: parseWhole(options.quorum, '--quorum', 1, 9) };
       const name = options.name === undefined ? {} : { name: options.name };
@@ -55,7 +55,7 @@ export function jobCommands(program: Command): void {
     });
 
   withGrid(program.command('jobs').argument('[id]', 'one job').description('list jobs, or show one'))
-    .option('--limit N', 'how many', '50')
+    .option('--limit <n>', 'how many', '50')
     .action(async (id: string | undefined, options: GridOptions & { limit: string }) => {
       const client = clientOf(options);
       if (id !== undefined) {
@@ -73,7 +73,7 @@ export function jobCommands(program: Command): void {
     });
 
   withGrid(program.command('results').argument('<id>').description('fetch outputs and receipts of a job'))
-    .requiredOption('--out DIR', 'folder to write to')
+    .requiredOption('--out <dir>', 'folder to write to')
     .action(async (id: string, options: GridOptions & { out: string }) => {
       const written = await fetchResults(clientOf(options), id, path.resolve(options.out));
       if (options.json) sayJson(written);

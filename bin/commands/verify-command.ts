@@ -35,7 +35,7 @@ export function verifyCommand(program: Command): void {
     .command('verify')
     .argument('<receipt>', 'receipt, or a list of them, as JSON')
     .description('check receipts offline: needs no grid and trusts none')
-    .option('--grid-key HEX', 'the grid’s public key as you know it; without it a receipt proves only that somebody sealed it')
+    .option('--grid-key <hex>', 'the grid’s public key as you know it; without it a receipt proves only that somebody sealed it')
     .option('--json', 'one JSON document on stdout')
     .action(async (file: string, options: { gridKey?: string; json?: boolean }) => {
       const { gridKey } = options;

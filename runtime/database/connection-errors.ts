@@ -12,7 +12,15 @@ import { type Backoff, backoffMs, pause } from './backoff.ts';
 /** The connection is gone, or the server takes none at the moment. */
 const LOST_STATES = new Set(['57P01', '57P02', '57P03', '57P05', '25P03', '25P04']);
 const LOST_SYSTEM = new Set([
-  'ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EAI_AGAIN',
 ]);
 const LOST_TEXT = [
   'connection terminated',

@@ -38,9 +38,7 @@ export function serverName(url: URL): string {
 
 /** Blanks out the passwords of all addresses in a text, so that a driver's message can be logged. */
 export function redactPasswords(text: string): string {
-  return text
-    .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/]*@/gi, '$1:***@')
-    .replace(/([?&\s](?:ssl)?password=)[^&\s]*/gi, '$1***');
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/]*@/gi, '$1:***@').replace(/([?&\s](?:ssl)?password=)[^&\s]*/gi, '$1***');
 }
 
 function decode(text: string): string {

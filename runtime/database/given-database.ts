@@ -34,10 +34,14 @@ export async function refuseOld(client: Pick<SqlClient, 'query'>, server: string
   );
   const found = rows[0];
   if (found !== undefined && Number(found.number) >= OLDEST) return;
-  throw new GridError('DATABASE', `The server at ${server} is PostgreSQL ${found?.version ?? 'of an unknown version'}; CorpGrid needs 15 or newer.`, {
-    path: 'DATABASE_URL',
-    fix: 'Upgrade that server, name another one, or leave DATABASE_URL out to use the PostgreSQL that comes with CorpGrid.',
-  });
+  throw new GridError(
+    'DATABASE',
+    `The server at ${server} is PostgreSQL ${found?.version ?? 'of an unknown version'}; CorpGrid needs 15 or newer.`,
+    {
+      path: 'DATABASE_URL',
+      fix: 'Upgrade that server, name another one, or leave DATABASE_URL out to use the PostgreSQL that comes with CorpGrid.',
+    },
+  );
 }
 
 const FIXES: Record<string, string> = {

@@ -148,5 +148,7 @@ function fullRefusal(waiting: number): GridError {
 }
 
 function closedRefusal(): GridError {
-  return new GridError('UNREACHABLE', 'This coordinator is stopping and takes no more changes.', { fix: 'Ask again: another coordinator takes over.' });
+  return new GridError('UNREACHABLE', 'This coordinator is stopping and takes no more changes.', {
+    fix: 'Ask again: another coordinator takes over.',
+  });
 }

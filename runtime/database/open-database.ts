@@ -45,7 +45,8 @@ export async function openDatabase({ dataFolder, url, log, host = realHost() }: 
   }
   const server = await startEmbedded({ dataFolder, log, host });
   try {
-    const watch = watchConnection({ host, first: await server.connect(), connect: server.connect });
+    const connect = () => server.connect();
+    const watch = watchConnection({ host, first: await connect(), connect });
     const unref = (): void => {
       watch.unref();
       server.unref();
@@ -62,8 +63,8 @@ interface Parts {
   readonly kind: Database['kind'];
   readonly watch: ConnectionWatch;
   readonly log: DatabaseLog;
-  unref(): void;
-  stop(): Promise<void>;
+  readonly unref: () => void;
+  readonly stop: () => Promise<void>;
 }
 
 function opened({ url, kind, watch, log, unref, stop }: Parts): Database {
@@ -74,5 +75,12 @@ function opened({ url, kind, watch, log, unref, stop }: Parts): Database {
     await watch.close();
     await stop();
   };
-  return { url, kind, onLost: watch.onLost, onBack: watch.onBack, unref, close: () => (closed ??= close()) };
+  return {
+    url,
+    kind,
+    onLost: (callback) => watch.onLost(callback),
+    onBack: (callback) => watch.onBack(callback),
+    unref,
+    close: () => (closed ??= close()),
+  };
 }

@@ -69,7 +69,8 @@ function preparePool(pool: PgPool, log: DatabaseLog): void {
 /** PostgreSQL's `bigint` as a number. @throws RangeError above 2^53, where numbers have gaps */
 export function parseInt8(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new RangeError(`The bigint ${text} does not fit a JavaScript number; cast it to text in the statement.`);
+  if (!Number.isSafeInteger(value))
+    throw new RangeError(`The bigint ${text} does not fit a JavaScript number; cast it to text in the statement.`);
   return value;
 }
 

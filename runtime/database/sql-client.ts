@@ -6,7 +6,7 @@ export interface SqlClient {
   /** Runs a statement without parameters. Rejects with the driver's error. */
   query<Row extends object>(sql: string): Promise<readonly Row[]>;
   /** Called once when the connection ends, for whatever reason; at once when it has ended already. */
-  onEnd(callback: () => void): void;
+  onEnd(listener: () => void): void;
   /** Lets the process end although this connection is open. */
   unref(): void;
   close(): Promise<void>;
@@ -37,7 +37,13 @@ export async function connectSql(url: string, timeoutMs: number): Promise<SqlCli
     entities: [],
     discovery: { warnWhenNoEntities: false },
     ensureDatabase: false,
-    driverOptions: { connectionString: url, application_name: 'corpgrid watch', connectionTimeoutMillis: timeoutMs, keepAlive: true, max: 1 },
+    driverOptions: {
+      connectionString: url,
+      application_name: 'corpgrid watch',
+      connectionTimeoutMillis: timeoutMs,
+      keepAlive: true,
+      max: 1,
+    },
     logger: () => undefined,
   });
   let client: PgClient;
@@ -58,7 +64,7 @@ export async function connectSql(url: string, timeoutMs: number): Promise<SqlCli
   };
   return {
     query: async <Row extends object>(sql: string) => (await client.query(sql)).rows as Row[],
-    onEnd: (callback) => void ended.promise.then(callback),
+    onEnd: (listener) => void ended.promise.then(listener),
     unref: () => client.connection.stream.unref?.(),
     close: () => (closed ??= close()),
   };

@@ -27,7 +27,10 @@ export interface DiskObjectsOptions {
   readonly folder: string;
   /** Signs addresses: at least 32 bytes, the same after every restart. */
   readonly secret: Uint8Array;
-  /** Where `handle` is reached, like `http://grid.example:8080`. Asked for each address, since a server knows its port late. */
+  /**
+   * Where `handle` is reached, like `http://grid.example:8080`; empty for addresses relative to whatever the reader calls the
+   * server. Asked for each address, since a server knows its port late.
+   */
   readonly baseUrl: () => string;
   readonly clock: Clock;
   /** Told about failures that are nobody's fault but ours, such as a disk that cannot be read. Callers just see INTERNAL. */

@@ -29,6 +29,8 @@ export interface ObjectHandlerOptions {
 /** After an early refusal so much of the body is still read and thrown away: a client that writes does not read the answer yet. */
 const DRAIN_BYTES = 4 * 1024 * 1024;
 
+const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+
 export function createObjectHandler({ objects, store, signer, onDefect }: ObjectHandlerOptions) {
   async function put(request: IncomingMessage, response: ServerResponse, ref: ObjectRef): Promise<void> {
     const announced = request.headers['content-length'];
@@ -44,7 +46,7 @@ export function createObjectHandler({ objects, store, signer, onDefect }: Object
     }
     // Leaving the loop early must not destroy the request: the answer goes out over the same socket.
     const { ref: stored, existed } = await store(request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>, ref);
-    sendJson(response, 200, { ...stored, existed });
+    response.writeHead(200, JSON_HEADERS).end(JSON.stringify({ ...stored, existed }));
   }
 
   async function get(request: IncomingMessage, response: ServerResponse, { sha256 }: ObjectRef): Promise<void> {
@@ -76,7 +78,7 @@ export function createObjectHandler({ objects, store, signer, onDefect }: Object
     await pipeline(opened.stream, response);
   }
 
-  function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  async function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): Promise<void> {
     const gone = request.socket.destroyed || response.destroyed;
     // A client that went away is nobody's defect and needs no answer; a disk that failed meanwhile is one all the same.
     if (!Refusal.is(error) && !(gone && isDisconnect(error))) onDefect(error);
@@ -85,13 +87,16 @@ export function createObjectHandler({ objects, store, signer, onDefect }: Object
       response.destroy();
       return;
     }
-    if (!request.complete) {
-      response.setHeader('connection', 'close');
-      drain(request);
-    }
     const { code, message, path, fix } = Refusal.is(error) ? error : new GridError('INTERNAL', 'the object store failed; its log says why');
     const status = error instanceof RangeNotSatisfiable ? 416 : statusOf(error);
-    sendJson(response, status, { code, message, ...(path === undefined ? {} : { path }), ...(fix === undefined ? {} : { fix }) });
+    const body = JSON.stringify({ code, message, ...(path === undefined ? {} : { path }), ...(fix === undefined ? {} : { fix }) });
+    const bodyComes =
+      !request.complete && (request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0);
+    if (bodyComes) response.setHeader('connection', 'close');
+    response.writeHead(status, { ...JSON_HEADERS, 'content-length': Buffer.byteLength(body) }).write(body);
+    // Ending the answer closes the socket, and closing it while bytes arrive would destroy the answer on its way.
+    if (bodyComes) await drained(request);
+    response.end();
   }
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -100,7 +105,7 @@ export function createObjectHandler({ objects, store, signer, onDefect }: Object
       const ref = signer.check(method, request.url ?? '');
       await (method === 'PUT' ? put(request, response, ref) : get(request, response, ref));
     } catch (error) {
-      refuse(request, response, error);
+      await refuse(request, response, error);
     }
   };
 }
@@ -117,16 +122,14 @@ function missing(sha256: string): GridError {
   return new GridError('NOT_FOUND', `no object ${sha256} here`);
 }
 
-function sendJson(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify(body));
-}
-
-function drain(request: IncomingMessage): void {
-  let left = DRAIN_BYTES;
-  // The client may well hang up on us now.
-  request.on('error', () => undefined);
-  request.on('data', (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left < 0) request.destroy();
+/** Reads and forgets: until the body ends, the client is gone, or enough came. */
+function drained(request: IncomingMessage): Promise<void> {
+  return new Promise((done) => {
+    let left = DRAIN_BYTES;
+    for (const event of ['end', 'error', 'close']) request.once(event, () => done());
+    request.on('data', (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) done();
+    });
   });
 }

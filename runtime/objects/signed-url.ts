@@ -26,7 +26,7 @@ export interface UrlSigner {
 export interface UrlSignerOptions {
   /** At least 32 bytes; whoever knows them can read and write everything. */
   readonly secret: Uint8Array;
-  /** Where the store's server listens, like `http://grid.example:8080`. Asked anew for each address. */
+  /** Where the store's server listens, like `http://grid.example:8080`, or empty. Asked anew for each address. */
   readonly baseUrl: () => string;
   readonly clock: Clock;
 }

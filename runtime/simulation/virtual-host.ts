@@ -17,11 +17,11 @@ export interface VirtualHost extends Host {
   /** Timers that are set and neither fired nor cancelled. */
   readonly pendingTimers: number;
   /** Runs everything that can run without time passing: microtasks, settled promises, yields. */
-  settle(): Promise<void>;
+  readonly settle: () => Promise<void>;
   /** Lets `ms` milliseconds pass: fires what falls due, in order, and settles after each. */
-  advance(ms: number): Promise<void>;
+  readonly advance: (ms: number) => Promise<void>;
   /** Sets the calendar forward (or back), as an operator or NTP would. Durations do not notice. */
-  skewWall(ms: number): void;
+  readonly skewWall: (ms: number) => void;
 }
 
 /**

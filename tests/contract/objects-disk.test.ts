@@ -234,6 +234,20 @@ describe('files on disk, attacked', () => {
     expect(await storedFiles()).toEqual([]);
   });
 
+  it('gets its answer to a client that is still sending', async () => {
+    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    for (let i = 0; i < 10; i++) {
+      expect((await raw('PUT', target, randomBytes(3_000_000))).status).toBe(413);
+      expect((await raw('PUT', '/objects/nothing', randomBytes(3_000_000))).status).toBe(400);
+    }
+  });
+
+  it('keeps the connection of a reader whose object is not here', async () => {
+    expect(
+      (await raw('GET', targetOf(disk.objects.presignGet(ref, 60).url), undefined, { connection: 'keep-alive' })).headers.connection,
+    ).toBe('keep-alive');
+  });
+
   it('refuses a short body, announced or not', async () => {
     const target = targetOf(disk.objects.presignPut(ref, 60).url);
     const short = body.subarray(0, 99_999);

@@ -3,6 +3,7 @@ import { createLinkClient, type LinkClient, type LinkClientOptions } from '#runt
 import type { LinkLimits } from '#runtime/link/limits.ts';
 import { createLinkServer, type LinkServer, type LinkServerOptions } from '#runtime/link/server.ts';
 import type { LinkSession } from '#runtime/link/session.ts';
+import type { SocketLike } from '#runtime/link/socket.ts';
 import { seededRandom } from '#runtime/simulation/random.ts';
 import { virtualHost, type VirtualHost } from '#runtime/simulation/virtual-host.ts';
 import { createWire, type Wire, type WireOptions } from '#tests/support/link-wire.ts';
@@ -47,6 +48,8 @@ export interface LinkPair {
   readonly lost: Note[];
   readonly faults: unknown[];
   readonly refusals: string[];
+  /** A further connection to the server. */
+  dial(): Wire;
   /** The newest wire, session. Throw when there is none. */
   wire(): Wire;
   session(): Seen;
@@ -58,12 +61,15 @@ export interface PairOptions {
   readonly seed?: number;
   readonly limits?: Partial<LinkLimits>;
   readonly wire?: Omit<WireOptions, 'host' | 'random'>;
+  /** How the client gets its socket, instead of by `dial`. */
+  readonly connect?: (tools: { readonly host: VirtualHost; readonly dial: () => Wire }) => SocketLike | Promise<SocketLike>;
   readonly client?: Partial<LinkClientOptions<Note, Note>>;
   readonly server?: Partial<LinkServerOptions<Note, Note>>;
   readonly onServerMessage?: (note: Note, session: LinkSession<Note, Note>) => void;
 }
 
-export function openPair({ seed = 1, limits = {}, wire: wireOptions = {}, client: clientOptions = {}, server: serverOptions = {}, onServerMessage }: PairOptions = {}): LinkPair {
+export function openPair(options: PairOptions = {}): LinkPair {
+  const { seed = 1, limits = {}, wire: wireOptions = {}, connect = ({ dial }) => dial().client, onServerMessage } = options;
   const host = virtualHost(seed);
   const serverKey = generateKeyPair(seededEntropy(seed));
   const clientKey = generateKeyPair(seededEntropy(seed + 1));
@@ -99,16 +105,17 @@ export function openPair({ seed = 1, limits = {}, wire: wireOptions = {}, client
     onRefused: (_peer, why) => refusals.push(why),
     limits,
     entropy: seededEntropy(seed + 2),
-    ...serverOptions,
+    ...options.server,
   });
+  function dial(): Wire {
+    const wire = createWire({ host, ...wireOptions });
+    wires.push(wire);
+    server.accept(wire.server);
+    return wire;
+  }
   const client = createLinkClient<Note, Note>({
     host,
-    connect() {
-      const wire = createWire({ host, ...wireOptions });
-      wires.push(wire);
-      server.accept(wire.server);
-      return wire.client;
-    },
+    connect: () => connect({ host, dial }),
     peer: 'agent',
     key: clientKey,
     serverKey: serverKey.publicKey,
@@ -124,7 +131,7 @@ export function openPair({ seed = 1, limits = {}, wire: wireOptions = {}, client
     onFault: (error) => void faults.push(error),
     limits,
     entropy: seededEntropy(seed + 3),
-    ...clientOptions,
+    ...options.client,
   });
 
   return {
@@ -140,6 +147,7 @@ export function openPair({ seed = 1, limits = {}, wire: wireOptions = {}, client
     lost,
     faults,
     refusals,
+    dial,
     wire: () => newest(wires, 'wire'),
     session: () => newest(sessions, 'session'),
     async close() {

@@ -75,9 +75,9 @@ function addSky(): void {
   const low = glow * glow;
   const behind = max(0.0, dy * 0.62 - dz * 0.68 - dx * 0.3);
   const box = behind * behind * behind;
-  lightR += throughR * (0.004 + 0.010 * low + 0.62 * box);
-  lightG += throughG * (0.0062 + 0.024 * low + 0.57 * box);
-  lightB += throughB * (0.0080 + 0.025 * low + 0.52 * box);
+  lightR += throughR * (0.004 + 0.010 * low + 1.05 * box);
+  lightG += throughG * (0.0062 + 0.024 * low + 0.96 * box);
+  lightB += throughB * (0.0080 + 0.025 * low + 0.86 * box);
 }
 
 /** The glowing small spheres are never sampled directly, so they count on every path; the two lights only on sharp ones. */
@@ -85,7 +85,7 @@ function addLight(depth: i32): void {
   const small = colourR < 5.0;
   if (!small && !sharp) return;
   // To the eye itself a glowing sphere is shaded a little, so that it keeps its shape.
-  const facing = depth == 0 && small ? 0.5 + 0.5 * max(0.0, -(dx * normalX + dy * normalY + dz * normalZ)) : 1.0;
+  const facing = depth == 0 && small ? 0.35 + 0.65 * max(0.0, -(dx * normalX + dy * normalY + dz * normalZ)) : 1.0;
   const most = scattered && !small ? BRIGHTEST_DETOUR : 1e9;
   lightR += min(most, throughR * colourR * facing);
   lightG += min(most, throughG * colourG * facing);

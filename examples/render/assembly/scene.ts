@@ -27,9 +27,9 @@ const STRIDE = 9;
 export const BIG: i32 = 5;
 export const LIGHTS: i32 = 2;
 const spheres: StaticArray<f64> = [
-  -1.52, 1.0, 0.55, 1.0, 1, 0.95, 0.5, 0.29, 0.07, // copper
+  -1.52, 1.0, 0.55, 1.0, 1, 0.98, 0.53, 0.32, 0.06, // copper
   0.3, 0.72, -1.25, 0.72, 2, 0.985, 1.0, 0.992, 0, // glass
-  1.62, 1.18, 1.15, 1.18, 0, 0.07, 0.42, 0.27, 0.02, // verdigris
+  1.62, 1.18, 1.15, 1.18, 0, 0.045, 0.34, 0.225, 0.02, // verdigris
   -0.62, 0.3, -2.1, 0.3, 0, 0.62, 0.2, 0.07, 0.02, // a small copper-red one in front
   1.62, 0.36, -1.72, 0.36, 1, 0.62, 0.86, 0.78, 0.16, // a small satin one in front
   -4.6, 7.4, -3.6, 2.3, 3, 19, 16, 12.4, 0, // key
@@ -231,7 +231,7 @@ function describeSmall(nx: f64, ny: f64, nz: f64): void {
   normalZ = nz;
   if (cellKind == 1) describe(LACQUER, 0.09, 0.5, 0.33, 0.03);
   else if (cellKind == 2) describe(METAL, 0.95, 0.5, 0.29, 0.12);
-  else if (cellKind == 3) describe(LIGHT, 2.6, 0.86, 0.24, 0.0);
+  else if (cellKind == 3) describe(LIGHT, 1.9, 0.56, 0.13, 0.0);
   else if (cellKind == 4) describe(LACQUER, 0.03, 0.038, 0.042, 0.05);
   else describe(METAL, 0.3, 0.34, 0.36, 0.2);
 }

@@ -137,7 +137,8 @@ async function refuseRunning(data: string): Promise<void> {
 
 async function syncFiles(binaries: Binaries, runAs: RunAs, data: string): Promise<void> {
   const result = await runProgram([...runAs.prefix, binaries.initdb, '--sync-only', '-D', data], runAs.ids);
-  if (result.status !== 0) throw new GridError('DATABASE', `The moved database could not be written to disk: ${result.stderr.trim()}`, { path: data });
+  if (result.status !== 0)
+    throw new GridError('DATABASE', `The moved database could not be written to disk: ${result.stderr.trim()}`, { path: data });
 }
 
 async function readSecret(file: string): Promise<string> {

@@ -122,7 +122,10 @@ function superviseServer({ cluster, first, guard, host, log, release }: Supervis
       log.info({ pid: current?.pid, port }, 'PostgreSQL is ready again.');
     } catch (error) {
       failures += 1;
-      log.error({ error: error instanceof Error ? error.message : String(error) }, 'PostgreSQL could not be started again; another try follows.');
+      log.error(
+        { error: error instanceof Error ? error.message : String(error) },
+        'PostgreSQL could not be started again; another try follows.',
+      );
       if (!stopping) startLater();
     }
   };

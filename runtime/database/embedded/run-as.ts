@@ -46,9 +46,13 @@ export async function chooseRunAs(ways: readonly Way[] = waysHere()): Promise<Ru
     if (result.status === 0) return runAs;
     refusals.push(`${way}: ${result.stderr.trim() || (result.code ?? `status ${result.status}`)}`);
   }
-  throw new GridError('DATABASE', `PostgreSQL refuses to run as root, and this machine lets root become nobody else (${refusals.join('; ')}).`, {
-    fix: 'Start CorpGrid as an ordinary user, or set DATABASE_URL to a PostgreSQL 15 or newer.',
-  });
+  throw new GridError(
+    'DATABASE',
+    `PostgreSQL refuses to run as root, and this machine lets root become nobody else (${refusals.join('; ')}).`,
+    {
+      fix: 'Start CorpGrid as an ordinary user, or set DATABASE_URL to a PostgreSQL 15 or newer.',
+    },
+  );
 }
 
 /** The user who must own the cluster's files. Null: ownership means nothing here. */

@@ -88,7 +88,9 @@ export async function endSurvivors(dataFolder: string, host: Host, log: Database
 }
 
 function immortal(pids: readonly number[]): GridError {
-  return new GridError('DATABASE', `Processes of an earlier PostgreSQL do not end: ${pids.join(', ')}.`, { fix: 'End them, then start again.' });
+  return new GridError('DATABASE', `Processes of an earlier PostgreSQL do not end: ${pids.join(', ')}.`, {
+    fix: 'End them, then start again.',
+  });
 }
 
 function silent(cluster: Cluster, pid: number): GridError {

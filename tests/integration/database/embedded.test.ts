@@ -40,7 +40,14 @@ it('a first start makes a cluster below a folder that only its owner may enter, 
     `select current_setting('server_version') as version, current_setting('fsync') as fsync, current_setting('data_checksums') as checksums,
       current_setting('listen_addresses') as listens, current_setting('password_encryption') as passwords, current_setting('server_encoding') as encoding`,
   );
-  expect(settings).toEqual({ version: '18.4', fsync: 'on', checksums: 'on', listens: '127.0.0.1', passwords: 'scram-sha-256', encoding: 'UTF8' });
+  expect(settings).toEqual({
+    version: '18.4',
+    fsync: 'on',
+    checksums: 'on',
+    listens: '127.0.0.1',
+    passwords: 'scram-sha-256',
+    encoding: 'UTF8',
+  });
   expect((await stat(dataFolder)).mode & 0o777).toBe(0o700);
   expect((await stat(path.join(dataFolder, 'pg18.secret'))).mode & 0o777).toBe(0o600);
   expect(await readFile(path.join(dataFolder, 'pg18', 'pg_hba.conf'), 'utf8')).not.toMatch(/^(local|host)[^#]*\b(trust|md5|peer)\b/m);
@@ -72,7 +79,11 @@ it('a password file that does not fit the cluster is named, and nothing is left 
   await writeFile(secret, 'something else');
   await expect(openDatabase({ dataFolder, log: logRecord() })).rejects.toMatchObject({ code: 'DATABASE', path: secret });
   await writeFile(secret, '');
-  await expect(openDatabase({ dataFolder, log: logRecord() })).rejects.toMatchObject({ code: 'DATABASE', path: secret, message: expect.stringContaining('missing') });
+  await expect(openDatabase({ dataFolder, log: logRecord() })).rejects.toMatchObject({
+    code: 'DATABASE',
+    path: secret,
+    message: expect.stringContaining('missing'),
+  });
   expect(await postgresIn(path.join(dataFolder, 'pg18'))).toEqual([]);
   await writeFile(secret, right);
   await open(dataFolder);
@@ -140,7 +151,10 @@ it('a data folder has one owner; a tool may look in from the side', async () => 
   const dataFolder = await temporaryFolder('owner');
   expect(await runningUrl(dataFolder)).toBeNull();
   const database = await open(dataFolder);
-  await expect(openDatabase({ dataFolder, log: logRecord() })).rejects.toMatchObject({ code: 'DATABASE', message: expect.stringContaining('in use') });
+  await expect(openDatabase({ dataFolder, log: logRecord() })).rejects.toMatchObject({
+    code: 'DATABASE',
+    message: expect.stringContaining('in use'),
+  });
   expect(await runningUrl(dataFolder)).toBe(database.url);
   await database.close();
   expect(await runningUrl(dataFolder)).toBeNull();

@@ -30,29 +30,38 @@ it('the loss of a given server is told, and its return', async () => {
   const lost = new Promise<void>((resolve) => void database.onLost(resolve));
   const back = new Promise<void>((resolve) => void database.onBack(resolve));
   const client = await connectSql(theirs.url, 2_000);
-  await client.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'corpgrid watch' and pid <> pg_backend_pid()");
+  await client.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'corpgrid watch' and pid <> pg_backend_pid()",
+  );
   await client.close();
   await lost;
   await back;
 });
 
-it.each([
-  ['nobody listens', (url: URL) => void (url.port = '1'), 'Nothing listens there'],
-  ['the password is wrong', (url: URL) => void (url.password = 'hunter2'), 'The password is wrong'],
-  ['the user is unknown', (url: URL) => void (url.username = 'stranger'), 'The password is wrong'],
-  ['the database is missing', (url: URL) => void (url.pathname = '/missing'), 'There is no such database'],
-  ['it speaks no TLS', (url: URL) => void (url.search = '?sslmode=require'), 'Check that the server runs'],
-])('%s: the error names the server and the fix, and no password', async (_, change, fix) => {
+const WRONG: readonly (readonly [what: string, change: (url: URL) => void, fix: string])[] = [
+  ['nobody listens', (url) => void (url.port = '1'), 'Nothing listens there'],
+  ['the password is wrong', (url) => void (url.password = 'hunter2'), 'The password is wrong'],
+  ['the user is unknown', (url) => void (url.username = 'stranger'), 'The password is wrong'],
+  ['the database is missing', (url) => void (url.pathname = '/missing'), 'There is no such database'],
+  ['it speaks no TLS', (url) => void (url.search = '?sslmode=verify-full'), 'Check that the server runs'],
+];
+
+it('a server that cannot be used is named together with the fix, and no password', async () => {
   const theirs = await somebodysServer();
-  const url = new URL(theirs.url);
-  const right = url.password;
-  change(url);
-  const error: unknown = await openDatabase({ dataFolder: '/nowhere', url: url.href, log: logRecord() }).then(() => null, (caught: unknown) => caught);
-  expect(error).toMatchObject({ code: 'DATABASE', path: 'DATABASE_URL', fix: expect.stringContaining(fix) });
-  const { message } = error as Error;
-  expect(message).toContain(`127.0.0.1:${url.port}${url.pathname}`);
-  expect(message).not.toContain(right);
-  expect(message).not.toContain('hunter2');
+  for (const [what, change, fix] of WRONG) {
+    const url = new URL(theirs.url);
+    const right = url.password;
+    change(url);
+    const error: unknown = await openDatabase({ dataFolder: '/nowhere', url: url.href, log: logRecord() }).then(
+      () => null,
+      (caught: unknown) => caught,
+    );
+    expect(error, what).toMatchObject({ code: 'DATABASE', path: 'DATABASE_URL', fix: expect.stringContaining(fix) });
+    const { message } = error as Error;
+    expect(message).toContain(`127.0.0.1:${url.port}${url.pathname}`);
+    expect(message).not.toContain(right);
+    expect(message).not.toContain('hunter2');
+  }
 });
 
 it('a malformed address is refused before anything connects', async () => {

@@ -70,7 +70,11 @@ describe.runIf(root)('root', () => {
     const again = await run({ dataFolder, ways: ['nobody'], shelter, binaries }, 'select value from kept');
     expect(again).toEqual(moved);
     const back = await run({ dataFolder, ways: ['namespace'], shelter, binaries }, 'select value from kept');
-    expect(back, 'the place is kept when a better way is open again').toMatchObject({ rows: [{ value: 5 }], folder: moved.folder, owners: [0] });
+    expect(back, 'the place is kept when a better way is open again').toMatchObject({
+      rows: [{ value: 5 }],
+      folder: moved.folder,
+      owners: [0],
+    });
   });
 
   it('as nobody, a first start below a closed folder goes to the shelter at once', async () => {

@@ -111,18 +111,23 @@ it('a stopped orphan does not answer: refused with the way out, not waited for w
   await start(dataFolder);
 });
 
-it.runIf(linux)('the lock file of a process that is not our server is no obstacle, even when that is a PostgreSQL with our password', async () => {
-  const [ours, theirs] = [await temporaryFolder('ours'), await temporaryFolder('theirs')];
-  await (await start(ours)).server.stop();
-  const foreign = await start(theirs);
-  const lock = path.join(foreign.data, 'postmaster.pid');
-  await copyFile(lock, path.join(clusterFolder(ours).data, 'postmaster.pid'));
-  const { server, log } = await start(ours);
-  expect(log.lines.join('\n')).toContain('not its server');
-  expect(new URL(server.url).port).not.toBe(new URL(foreign.server.url).port);
-  expect((await readPostmasterPid(foreign.data))?.pid, 'the other one was not touched').toBe(Number((await readFile(lock, 'utf8')).split('\n')[0]));
-  await (await foreign.server.connect()).close();
-});
+it.runIf(linux)(
+  'the lock file of a process that is not our server is no obstacle, even when that is a PostgreSQL with our password',
+  async () => {
+    const [ours, theirs] = [await temporaryFolder('ours'), await temporaryFolder('theirs')];
+    await (await start(ours)).server.stop();
+    const foreign = await start(theirs);
+    const lock = path.join(foreign.data, 'postmaster.pid');
+    await copyFile(lock, path.join(clusterFolder(ours).data, 'postmaster.pid'));
+    const { server, log } = await start(ours);
+    expect(log.lines.join('\n')).toContain('not its server');
+    expect(new URL(server.url).port).not.toBe(new URL(foreign.server.url).port);
+    expect((await readPostmasterPid(foreign.data))?.pid, 'the other one was not touched').toBe(
+      Number((await readFile(lock, 'utf8')).split('\n')[0]),
+    );
+    await (await foreign.server.connect()).close();
+  },
+);
 
 it('a server on our port with our password, but other data, is refused', async () => {
   const [ours, theirs] = [await temporaryFolder('token'), await temporaryFolder('imposter')];
@@ -133,7 +138,11 @@ it('a server on our port with our password, but other data, is refused', async (
   const port = Number(new URL(foreign.server.url).port);
   const known = { folder: clusterFolder(theirs), data: foreign.data, password, memory };
   await (await connectToOwn(known, port)).close();
-  await expect(connectToOwn({ ...known, data: clusterFolder(ours).data }, port), 'the folder differs').rejects.toMatchObject({ code: 'DATABASE' });
+  await expect(connectToOwn({ ...known, data: clusterFolder(ours).data }, port), 'the folder differs').rejects.toMatchObject({
+    code: 'DATABASE',
+  });
   const token = `corpgrid-${'0'.repeat(32)}`;
-  await expect(connectToOwn({ ...known, memory: { ...memory, token } }, port), 'the token differs').rejects.toMatchObject({ code: 'DATABASE' });
+  await expect(connectToOwn({ ...known, memory: { ...memory, token } }, port), 'the token differs').rejects.toMatchObject({
+    code: 'DATABASE',
+  });
 });

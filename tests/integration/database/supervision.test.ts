@@ -61,27 +61,35 @@ it('a killed backend drops all connections; the server recovers by itself, and c
   expect(await server(), 'the main process lived on').toBe(main);
 });
 
-it.runIf(process.platform === 'linux')('a busy child that outlives its killed server does not keep the next one from starting', async () => {
-  const { database, data, log, execute, server, back } = await open();
-  const client = await connectSql(database.url, 2_000);
-  const [busy] = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-  const work = client.query('select count(*) from generate_series(1, 100000000000) as n').then(
-    () => 'finished',
-    () => 'failed',
-  );
-  await withDatabaseRetry(async () => {
-    const active = await execute(`select 1 from pg_stat_activity where pid = ${busy?.pid ?? 0} and state = 'active'`);
-    if (active.length === 0) throw Object.assign(new Error('not yet'), { code: '40001' });
-  }, { host });
-  const returned = back();
-  process.kill(await server(), 'SIGKILL');
-  await returned;
-  expect(await work).toBe('failed');
-  await client.close();
-  expect(isAlive(busy?.pid ?? 0)).toBe(false);
-  expect(log.lines.filter((line) => line.includes('A process of an earlier PostgreSQL is ended.')).join('\n')).toContain(String(busy?.pid));
-  expect((await postgresIn(data)).length).toBeGreaterThan(0);
-});
+it.runIf(process.platform === 'linux')(
+  'a busy child that outlives its killed server does not keep the next one from starting',
+  async () => {
+    const { database, data, log, execute, server, back } = await open();
+    const client = await connectSql(database.url, 2_000);
+    const [busy] = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const work = client.query('select count(*) from generate_series(1, 100000000000) as n').then(
+      () => 'finished',
+      () => 'failed',
+    );
+    await withDatabaseRetry(
+      async () => {
+        const active = await execute(`select 1 from pg_stat_activity where pid = ${busy?.pid ?? 0} and state = 'active'`);
+        if (active.length === 0) throw Object.assign(new Error('not yet'), { code: '40001' });
+      },
+      { host },
+    );
+    const returned = back();
+    process.kill(await server(), 'SIGKILL');
+    await returned;
+    expect(await work).toBe('failed');
+    await client.close();
+    expect(isAlive(busy?.pid ?? 0)).toBe(false);
+    expect(log.lines.filter((line) => line.includes('A process of an earlier PostgreSQL is ended.')).join('\n')).toContain(
+      String(busy?.pid),
+    );
+    expect((await postgresIn(data)).length).toBeGreaterThan(0);
+  },
+);
 
 it('a server that is killed again and again comes back each time', async () => {
   const { seen, server, back } = await open();

@@ -109,6 +109,14 @@ describe('an inclusion proof', () => {
     );
   });
 
+  it('is not longer than the tree is high, even when the hashes fit', () => {
+    const [a, b] = leavesOf(2);
+    if (a === undefined || b === undefined) throw new Error('two leaves');
+    const root = merkleRoot([a, b], sha256);
+    expect(verifyInclusion({ leafHash: b, index: 0, size: 1, proof: [a], root }, sha256)).toBe(false);
+    expect(verifyInclusion({ leafHash: b, index: 1, size: 2, proof: [a], root }, sha256)).toBe(true);
+  });
+
   it('refuses places that do not exist', () => {
     const root = merkleRoot(vectors, sha256);
     const leaf = vectors[0] ?? new Uint8Array();

@@ -239,6 +239,11 @@ describe('a grid that seals what it should not', () => {
     expect(failed(check(sealedWith(leafOf(2, outputOf('r'), [vote, renamed])), grid.publicKey))).toEqual(['distinct-devices']);
   });
 
+  it('cannot count one device with two keys', () => {
+    const votes = [voteOf(0, 2, 'r'), { ...voteOf(1, 2, 'r'), device: 'dev-0000000001' }];
+    expect(failed(check(sealedWith(leafOf(2, outputOf('r'), votes)), grid.publicKey))).toEqual(['distinct-devices']);
+  });
+
   it('cannot count two votes of one attempt', () => {
     const votes = [voteOf(0, 2, 'r', { seq: 50 }), voteOf(1, 2, 'r', { seq: 50 })];
     expect(failed(check(sealedWith(leafOf(2, outputOf('r'), votes)), grid.publicKey))).toEqual(['distinct-devices']);
@@ -308,6 +313,13 @@ describe('signed bytes', () => {
     expect(inputDigestOf({ args: ['a', 'é'], inputs: [MODULE], framed: true }, sha256)).toBe(
       sha256Hex(utf8(`corpgrid.input.v1\0{"args":["a","é"],"framed":true,"inputs":["${MODULE}"]}`)),
     );
+  });
+
+  it('of the manifest carry a name of their own', () => {
+    const { manifest } = seal(honestLeaves());
+    const text = new TextDecoder().decode(manifestBytes(manifest));
+    expect(text.startsWith('corpgrid.manifest.v1\0{"epoch":3,')).toBe(true);
+    expect(JSON.parse(text.slice(text.indexOf('{')))).toEqual(manifest);
   });
 
   it('do not depend on what else the object carries', () => {

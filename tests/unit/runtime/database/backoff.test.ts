@@ -6,7 +6,9 @@ const BACKOFF = { minMs: 100, maxMs: 1_000, jitter: 0.2 };
 
 describe('backoffMs', () => {
   it('doubles up to the largest wait', () => {
-    expect([1, 2, 3, 4, 5, 6, 5_000].map((failures) => backoffMs(BACKOFF, failures, 0.5))).toEqual([100, 200, 400, 800, 1_000, 1_000, 1_000]);
+    expect([1, 2, 3, 4, 5, 6, 5_000].map((failures) => backoffMs(BACKOFF, failures, 0.5))).toEqual([
+      100, 200, 400, 800, 1_000, 1_000, 1_000,
+    ]);
   });
 
   it('varies by the jitter to both sides', () => {

@@ -8,10 +8,13 @@ function failure(code: string, message = 'failed'): Error {
 }
 
 describe('isConnectionLost', () => {
-  it.each(['57P01', '57P02', '57P03', '08000', '08003', '08006', '08P01', '25P03', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'])('%s', (code) => {
-    expect(isConnectionLost(failure(code))).toBe(true);
-    expect(isRetryable(failure(code))).toBe(true);
-  });
+  it.each(['57P01', '57P02', '57P03', '08000', '08003', '08006', '08P01', '25P03', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'])(
+    '%s',
+    (code) => {
+      expect(isConnectionLost(failure(code))).toBe(true);
+      expect(isRetryable(failure(code))).toBe(true);
+    },
+  );
 
   it.each([
     'Connection terminated',

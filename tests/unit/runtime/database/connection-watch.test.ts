@@ -15,14 +15,19 @@ function server() {
       ended.resolve();
     };
     open.add(end);
-    return { query: async () => [], onEnd: (callback) => void ended.promise.then(callback), unref: () => undefined, close: async () => end() };
+    return {
+      query: async () => [],
+      onEnd: (listener) => void ended.promise.then(listener),
+      unref: () => undefined,
+      close: async () => end(),
+    };
   };
   return {
     connect,
     open,
     setUp(value: boolean) {
       up = value;
-      if (!value) for (const end of [...open]) end();
+      if (!value) for (const end of open) end();
     },
   };
 }
@@ -34,7 +39,12 @@ afterEach(() => expect(host.pendingTimers).toBe(0));
 async function watched() {
   host = virtualHost(3);
   const database = server();
-  const watch = watchConnection({ host, first: await database.connect(), connect: database.connect, backoff: { minMs: 10, maxMs: 100, jitter: 0 } });
+  const watch = watchConnection({
+    host,
+    first: await database.connect(),
+    connect: database.connect,
+    backoff: { minMs: 10, maxMs: 100, jitter: 0 },
+  });
   const seen: string[] = [];
   watch.onLost(() => seen.push('lost'));
   const undo = watch.onBack(() => seen.push('back'));

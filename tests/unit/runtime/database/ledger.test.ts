@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pause } from '#runtime/database/backoff.ts';
 import { createLedger, type LedgerOptions } from '#runtime/database/ledger.ts';
@@ -8,7 +8,12 @@ const COMMIT_MS = 20;
 const hosts: VirtualHost[] = [];
 
 afterEach(() => {
-  expect(hosts.splice(0).map((host) => host.pendingTimers).filter((timers) => timers > 0)).toEqual([]);
+  expect(
+    hosts
+      .splice(0)
+      .map((host) => host.pendingTimers)
+      .filter((timers) => timers > 0),
+  ).toEqual([]);
 });
 
 function failure(code: string): Error {
@@ -123,7 +128,12 @@ describe('failures', () => {
     const answers = Promise.all([ledger.submit(1), ledger.submit(2)]);
     await host.advance(10_000);
     expect(await answers).toEqual([-1, -2]);
-    expect(batches).toEqual([[1, 2], [1, 2], [1, 2], [1, 2]]);
+    expect(batches).toEqual([
+      [1, 2],
+      [1, 2],
+      [1, 2],
+      [1, 2],
+    ]);
   });
 
   it('answers all with the error when the database stays away', async () => {
@@ -149,13 +159,22 @@ describe('failures', () => {
     const answers = Promise.allSettled([1, 2, 3, 4, 5, 6, 7].map((change) => ledger.submit(change)));
     await host.advance(1);
     expect((await answers).map((each) => (each.status === 'fulfilled' ? each.value : (each.reason as Error).message))).toEqual([
-      10, 20, 30, 40, 'failed with 23505', 60, 70,
+      10,
+      20,
+      30,
+      40,
+      'failed with 23505',
+      60,
+      70,
     ]);
     expect(tried).toEqual([[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4], [5, 6, 7], [5, 6], [5], [6], [7]]);
   });
 
   it('goes on with the next batch after a bad one', async () => {
-    const { host, ledger } = ledgerUnderTest({ maxBatch: 1, commit: async (batch) => (batch[0] === 1 ? Promise.reject(failure('22003')) : batch) });
+    const { host, ledger } = ledgerUnderTest({
+      maxBatch: 1,
+      commit: async (batch) => (batch[0] === 1 ? Promise.reject(failure('22003')) : batch),
+    });
     const answers = Promise.allSettled([ledger.submit(1), ledger.submit(2)]);
     await host.advance(100);
     expect((await answers).map((each) => each.status)).toEqual(['rejected', 'fulfilled']);
@@ -219,7 +238,9 @@ describe('bounds and end', () => {
 });
 
 it('every change of a random history is committed once, in order, and answered with its own outcome', async () => {
-  const history = fc.array(fc.record({ waitMs: fc.integer({ min: 0, max: 30 }), count: fc.integer({ min: 1, max: 7 }) }), { maxLength: 20 });
+  const history = fc.array(fc.record({ waitMs: fc.integer({ min: 0, max: 30 }), count: fc.integer({ min: 1, max: 7 }) }), {
+    maxLength: 20,
+  });
   await fc.assert(
     fc.asyncProperty(history, fc.integer({ min: 1, max: 5 }), fc.integer({ min: 0, max: 25 }), async (steps, maxBatch, maxDelayMs) => {
       const { host, ledger, commits } = ledgerUnderTest({ maxBatch, maxDelayMs });

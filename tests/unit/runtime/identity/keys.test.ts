@@ -99,18 +99,20 @@ describe('a key file', () => {
     expect(loadOrCreateKey(folder, 'device').publicKey).not.toBe(loadOrCreateKey(folder, 'grid').publicKey);
   });
 
-  it.each([0o640, 0o604, 0o660, 0o620, 0o601])('is refused with mode %o, and the fix names the command', (wide) => {
+  it.each(['640', '604', '660', '620', '601'])('is refused with mode %s, and the fix names the command', (digits) => {
+    const wide = Number.parseInt(digits, 8);
     loadOrCreateKey(folder, 'device');
     chmodSync(file, wide);
     const error = refusal(() => loadOrCreateKey(folder, 'device'));
     expect(error.code).toBe('INSECURE_KEY');
     expect(error.fix).toBe(`Run: chmod 600 ${file}`);
-    expect(error.message).toContain(wide.toString(8));
+    expect(error.message).toContain(digits);
     chmodSync(file, 0o600);
     expect(loadOrCreateKey(folder, 'device').publicKey).toHaveLength(64);
   });
 
-  it.each([0o750, 0o705, 0o711, 0o777])('is refused in a folder of mode %o', (wide) => {
+  it.each(['750', '705', '711', '777'])('is refused in a folder of mode %s', (digits) => {
+    const wide = Number.parseInt(digits, 8);
     mkdirSync(folder, { recursive: true });
     chmodSync(folder, wide);
     const error = refusal(() => loadOrCreateKey(folder, 'device'));

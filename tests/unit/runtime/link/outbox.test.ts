@@ -80,7 +80,7 @@ describe('Outbox', () => {
       fc.record({ do: fc.constant('rewind' as const), amount: fc.integer({ min: 0, max: 20 }) }),
     );
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 300, size: 'max' }), (steps) => {
         const outbox = new Outbox<number>({ windowBytes: 200, windowMessages: 50 });
         const all: { n: number; bytes: number }[] = [];
         let acknowledged = 0;

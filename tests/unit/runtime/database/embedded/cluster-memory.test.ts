@@ -25,12 +25,15 @@ describe('the memory of a cluster', () => {
     expect(newMemory().token).not.toBe(newMemory().token);
   });
 
-  it.each(['', '{', '{}', '{"token":"corpgrid-x","port":1,"place":null}', '{"token":"corpgrid-00112233445566778899aabbccddeeff","port":0,"place":null}'])(
-    'is refused when it reads %j',
-    async (text) => {
-      const file = path.join(folder, 'pg18.json');
-      await writeFile(file, text);
-      await expect(recallCluster(file)).rejects.toMatchObject({ code: 'DATABASE', path: file, fix: expect.stringContaining('Delete it') });
-    },
-  );
+  it.each([
+    '',
+    '{',
+    '{}',
+    '{"token":"corpgrid-x","port":1,"place":null}',
+    '{"token":"corpgrid-00112233445566778899aabbccddeeff","port":0,"place":null}',
+  ])('is refused when it reads %j', async (text) => {
+    const file = path.join(folder, 'pg18.json');
+    await writeFile(file, text);
+    await expect(recallCluster(file)).rejects.toMatchObject({ code: 'DATABASE', path: file, fix: expect.stringContaining('Delete it') });
+  });
 });

@@ -15,15 +15,22 @@ describe('the owner of a folder', () => {
 
   it('is one at a time, and the file goes with him', async () => {
     const release = await claimFolder(file(), folder);
-    await expect(claimFolder(file(), folder)).rejects.toMatchObject({ code: 'DATABASE', message: expect.stringContaining('by this process already') });
+    await expect(claimFolder(file(), folder)).rejects.toMatchObject({
+      code: 'DATABASE',
+      message: expect.stringContaining('by this process already'),
+    });
     await release();
     expect(await readdir(folder)).toEqual([]);
-    await (await claimFolder(file(), folder))();
+    await (
+      await claimFolder(file(), folder)
+    )();
   });
 
   it('is refused while another living process owns it', async () => {
     await writeFile(file(), JSON.stringify({ pid: process.ppid, startedAt: null }));
-    await expect(claimFolder(file(), folder)).rejects.toMatchObject({ message: expect.stringContaining(`another process (${process.ppid})`) });
+    await expect(claimFolder(file(), folder)).rejects.toMatchObject({
+      message: expect.stringContaining(`another process (${process.ppid})`),
+    });
     expect(JSON.parse(await readFile(file(), 'utf8'))).toMatchObject({ pid: process.ppid });
   });
 
@@ -39,7 +46,9 @@ describe('the owner of a folder', () => {
 
   it.runIf(process.platform === 'linux')('counts for nothing when his pid belongs to a later process', async () => {
     await writeFile(file(), JSON.stringify({ pid: process.ppid, startedAt: '1' }));
-    await (await claimFolder(file(), folder))();
+    await (
+      await claimFolder(file(), folder)
+    )();
   });
 
   it('leaves the file of a successor alone', async () => {

@@ -13,7 +13,12 @@ describe('parsePostmasterPid', () => {
   });
 
   it('knows neither port nor status of a server that has only begun', () => {
-    expect(parsePostmasterPid('4711\n/srv/grid/pg18\n1764800000\n')).toEqual({ pid: 4711, dataFolder: '/srv/grid/pg18', port: null, status: null });
+    expect(parsePostmasterPid('4711\n/srv/grid/pg18\n1764800000\n')).toEqual({
+      pid: 4711,
+      dataFolder: '/srv/grid/pg18',
+      port: null,
+      status: null,
+    });
   });
 
   it('reads the lines that Windows ends in its own way', () => {

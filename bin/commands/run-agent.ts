@@ -1,0 +1,41 @@
+import path from 'node:path';
+
+import { startAgent } from '#agent/agent.ts';
+import { checkGridUrl } from '#bin/client/grid-client.ts';
+import { EXIT, say } from '#bin/client/print.ts';
+import { createLog } from '#runtime/observe/log.ts';
+
+import type { AgentOptions } from './agent-command.ts';
+import { parseLevel, parseWhole, version } from './settings.ts';
+import { untilStopped } from './until-stopped.ts';
+
+/** Runs an agent until it is told to stop, or until the grid refuses it for good. */
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const log = createLog('agent', parseLevel(options.log));
+  const url = options.url ?? process.env['CORPGRID_URL'];
+  let refused = false;
+  const stopping = untilStopped();
+  if (options.tied === true) process.stdin.resume().once('end', () => stopping.stop());
+  const agent = await startAgent({
+    stateFolder: path.resolve(options.state),
+    url: url === undefined ? undefined : checkGridUrl(url),
+    token: options.token ?? process.env['CORPGRID_TOKEN'],
+    name: options.name,
+    slots: options.slots === undefined ? undefined : parseWhole(options.slots, '--slots', 0, 4096),
+    models: options.models,
+    contextSize: parseWhole(options.contextSize, '--context-size', 64, 1_048_576),
+    sequences: parseWhole(options.sequences, '--sequences', 1, 64),
+    version: version(),
+    log,
+    onRefused(reason) {
+      process.stderr.write(`corpgrid: the grid refuses this machine: ${reason}\n  fix: enrol it anew with a fresh --state folder and a token\n`);
+      refused = true;
+      stopping.stop();
+    },
+    onState: (connected) => log.info({ connected }, connected ? 'connected' : 'connection lost, trying again'),
+  });
+  say(`agent ${agent.name} (${agent.device}) runs; Ctrl-C stops it`);
+  const signal = await stopping.stopped;
+  await agent.stop();
+  process.exitCode = refused ? EXIT.failed : signal === 'SIGINT' ? EXIT.interrupted : EXIT.done;
+}

@@ -1,0 +1,54 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { startCoordinator, type Coordinator } from '#actors/coordinator.ts';
+import { EXIT, say } from '#bin/client/print.ts';
+import { createLog } from '#runtime/observe/log.ts';
+
+import { ensureUiBuilt } from '../../scripts/build-ui.ts';
+import { startLocalAgent } from './local-agent.ts';
+import { parseLevel, parseWhole, ROOT, version } from './settings.ts';
+import { untilStopped } from './until-stopped.ts';
+import type { UpOptions } from './up-command.ts';
+
+/** Runs a coordinator until it is told to stop. */
+export async function runUp(options: UpOptions): Promise<void> {
+  const log = createLog('coordinator', parseLevel(options.log));
+  const dataFolder = path.resolve(options.data);
+  const port = parseWhole(options.port, '--port', 0, 65_535);
+  const stopping = untilStopped();
+  await mkdir(dataFolder, { recursive: true, mode: 0o700 });
+  const uiFolder = path.join(ROOT, 'ui', 'dist');
+  if (options.ui) await ensureUiBuilt((line) => void process.stderr.write(`${line}\n`));
+
+  const coordinator = await startCoordinator({
+    dataFolder,
+    databaseUrl: process.env['DATABASE_URL'],
+    listen: options.listen,
+    port,
+    uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),
+    version: version(),
+    log,
+  });
+  const url = `http://${options.listen === '0.0.0.0' ? '127.0.0.1' : options.listen}:${coordinator.port}`;
+  announce(coordinator, url, dataFolder);
+  const agent = options.withAgent === true ? startLocalAgent({ coordinator, url, dataFolder, level: options.log }) : null;
+
+  const signal = await stopping.stopped;
+  say('stopping ...');
+  await agent?.stop();
+  await coordinator.stop();
+  process.exitCode = signal === 'SIGINT' ? EXIT.interrupted : EXIT.done;
+}
+
+function announce({ firstKey, database, gridKey }: Coordinator, url: string, dataFolder: string): void {
+  say(`CorpGrid runs at ${url}`);
+  if (firstKey !== null) {
+    say(`  admin key (shown this once): ${firstKey}`);
+    say(`  sign in:                     ${url}/#key=${firstKey}`);
+  }
+  say(`  join a machine:              corpgrid tokens create, then there: npm run corpgrid -- agent --url ${url} --token TOKEN`);
+  say(`  data:                        ${dataFolder} (${database === 'embedded' ? 'embedded PostgreSQL 18' : 'database from DATABASE_URL'})`);
+  say(`  grid key:                    ${gridKey}`);
+  say('Ctrl-C stops it.');
+}

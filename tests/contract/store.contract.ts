@@ -1,0 +1,15 @@
+import { storeAccessContract } from './store-access.contract.ts';
+import { storeClaimContract } from './store-claim.contract.ts';
+import { storeCommitContract } from './store-commit.contract.ts';
+import { storeJobsContract } from './store-jobs.contract.ts';
+import { storeRecordsContract } from './store-records.contract.ts';
+import type { OpenStore } from './store-scene.ts';
+
+/** What every store promises. Each test opens a store of its own. */
+export function storeContract(open: OpenStore): void {
+  storeAccessContract(open);
+  storeJobsContract(open);
+  storeClaimContract(open);
+  storeCommitContract(open);
+  storeRecordsContract(open);
+}
