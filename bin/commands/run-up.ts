@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { startCoordinator, type Coordinator } from '#actors/coordinator.ts';
-import { EXIT, say } from '#bin/client/print.ts';
+import { EXIT, say, sayJson } from '#bin/client/print.ts';
 import { createLog } from '#runtime/observe/log.ts';
 
 import { ensureUiBuilt } from '../../scripts/build-ui.ts';
@@ -31,11 +31,16 @@ export async function runUp(options: UpOptions): Promise<void> {
     log,
   });
   const url = `http://${options.listen === '0.0.0.0' ? '127.0.0.1' : options.listen}:${coordinator.port}`;
-  announce(coordinator, url, dataFolder);
+  if (options.json === true) {
+    const { firstKey, gridKey, database } = coordinator;
+    sayJson({ url, adminKey: firstKey, gridKey, data: dataFolder, database });
+  } else {
+    announce(coordinator, url, dataFolder);
+  }
   const agent = options.withAgent === true ? startLocalAgent({ coordinator, url, dataFolder, level: options.log }) : null;
 
   const signal = await stopping.stopped;
-  say('stopping ...');
+  process.stderr.write('stopping ...\n');
   await agent?.stop();
   await coordinator.stop();
   process.exitCode = signal === 'SIGINT' ? EXIT.interrupted : EXIT.done;

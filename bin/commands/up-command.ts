@@ -8,6 +8,7 @@ export interface UpOptions {
   readonly port: string;
   readonly withAgent?: boolean;
   readonly ui: boolean;
+  readonly json?: boolean;
   readonly log: string;
 }
 
@@ -19,6 +20,7 @@ export function upCommand(program: Command): void {
     .option('--listen <host>', 'address to listen on; 0.0.0.0 lets other machines in', '127.0.0.1')
     .option('--port <n>', 'port to listen on; 0 takes a free one', String(DEFAULT_PORT))
     .option('--with-agent', 'also lend this machine: starts one agent as a process of its own')
+    .option('--json', 'print address, keys and folder as one JSON document')
     .option('--no-ui', 'do not build and serve the web UI')
     .option('--log <level>', 'debug, info, warn, error or silent', 'warn')
     // Loaded only when it is wanted: other commands shall not wait for a database driver.

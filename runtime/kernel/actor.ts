@@ -88,7 +88,12 @@ export interface Timer {
 
 export type Settled<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
-/** An actor's view of the world. It belongs to one incarnation: after a restart the old one is inert. */
+/**
+ * An actor's view of the world. It belongs to one incarnation: after a restart the old one is inert.
+ *
+ * All callbacks run in this actor's turn, before its messages, and never while a handler is at work. So a handler must not await
+ * something that only such a callback brings about, nor an ask to its own actor: it would wait for itself.
+ */
 export interface Context<Pr extends Protocol> {
   readonly self: Ref<Pr>;
   readonly path: string;

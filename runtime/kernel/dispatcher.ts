@@ -20,63 +20,63 @@ export interface Runnable {
  * are not. Only a full yield lets sockets and timers through; microtasks and message ports would starve them.
  */
 export class Dispatcher {
-  readonly #host: Host;
-  readonly #onYield: (now: number) => void;
-  #ring = vacant<Runnable>(FIRST_RING);
-  #mask = FIRST_RING - 1;
-  #head = 0;
-  #tail = 0;
-  #draining = false;
+  readonly _host: Host;
+  readonly _onYield: (now: number) => void;
+  _ring = vacant<Runnable>(FIRST_RING);
+  _mask = FIRST_RING - 1;
+  _head = 0;
+  _tail = 0;
+  _draining = false;
 
   /** `onYield` runs after each yield, before the next turn, with the monotonic time. */
   constructor(host: Host, onYield: (now: number) => void) {
-    this.#host = host;
-    this.#onYield = onYield;
+    this._host = host;
+    this._onYield = onYield;
   }
 
   /** Puts it at the end of the run queue. The caller sees to it that nobody stands there twice. */
   ready(runnable: Runnable): void {
-    this.#ring[this.#tail] = runnable;
-    this.#tail = (this.#tail + 1) & this.#mask;
-    if (this.#tail === this.#head) this.#grow();
-    if (!this.#draining) {
-      this.#draining = true;
-      this.#host.scheduler.microtask(this.#drain);
+    this._ring[this._tail] = runnable;
+    this._tail = (this._tail + 1) & this._mask;
+    if (this._tail === this._head) this._grow();
+    if (!this._draining) {
+      this._draining = true;
+      this._host.scheduler.microtask(this._drain);
     }
   }
 
-  readonly #drain = (): void => {
+  readonly _drain = (): void => {
     let turns = 0;
     let sliceEnd = 0;
-    while (this.#head !== this.#tail) {
-      const runnable = this.#ring[this.#head];
-      this.#ring[this.#head] = null;
-      this.#head = (this.#head + 1) & this.#mask;
+    while (this._head !== this._tail) {
+      const runnable = this._ring[this._head];
+      this._ring[this._head] = null;
+      this._head = (this._head + 1) & this._mask;
       runnable?.run();
       if (++turns % TURNS_PER_CLOCK_READ === 0) {
-        const now = this.#host.clock.now();
+        const now = this._host.clock.now();
         if (sliceEnd === 0) sliceEnd = now + SLICE_MS;
         if (turns >= TURNS_PER_SLICE || now > sliceEnd) {
-          this.#host.scheduler.yieldThen(this.#resume);
+          this._host.scheduler.yieldThen(this._resume);
           return;
         }
       }
     }
-    this.#draining = false;
+    this._draining = false;
   };
 
-  readonly #resume = (): void => {
-    this.#onYield(this.#host.clock.now());
-    this.#drain();
+  readonly _resume = (): void => {
+    this._onYield(this._host.clock.now());
+    this._drain();
   };
 
-  #grow(): void {
-    const length = this.#ring.length;
+  _grow(): void {
+    const length = this._ring.length;
     const ring = vacant<Runnable>(length * 2);
-    for (let i = 0; i < length; i++) ring[i] = this.#ring[(this.#head + i) & this.#mask] ?? null;
-    this.#ring = ring;
-    this.#mask = ring.length - 1;
-    this.#head = 0;
-    this.#tail = length;
+    for (let i = 0; i < length; i++) ring[i] = this._ring[(this._head + i) & this._mask] ?? null;
+    this._ring = ring;
+    this._mask = ring.length - 1;
+    this._head = 0;
+    this._tail = length;
   }
 }

@@ -30,11 +30,11 @@ export type RefClass = new (cell: Cell) => ActorRef;
 export class ActorRef {
   /** Where the actor is in the tree, as in `/jobs/job-123`. */
   readonly path: string;
-  readonly #cell: Cell;
+  readonly _cell: Cell;
 
   constructor(cell: Cell) {
     this.path = cell.path;
-    this.#cell = cell;
+    this._cell = cell;
   }
 
   toString(): string {
@@ -47,18 +47,18 @@ export class ActorRef {
 
   /** For the kernel only: the way from an address to the actor behind it. */
   static cellOf(ref: ActorRef): Cell {
-    return ref.#cell;
+    return ref._cell;
   }
 
   static tellStub(kind: number): (this: ActorRef, payload: unknown) => Admission {
     return function tell(payload) {
-      return this.#cell.tell(kind, payload);
+      return this._cell.tell(kind, payload);
     };
   }
 
   static askStub(kind: number): (this: ActorRef, payload: unknown, options: AskOptions) => Promise<unknown> {
     return function ask(payload, options) {
-      return this.#cell.ask(kind, payload, options.timeoutMs);
+      return this._cell.ask(kind, payload, options.timeoutMs);
     };
   }
 }

@@ -79,7 +79,7 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
   let ackTimer: Cancellable | undefined;
 
   let heardAt = host.clock.now();
-  let pinged = false;
+  let unansweredSince: number | undefined;
   let silenceTimer = host.scheduler.after(limits.pingAfterMs, checkSilence);
 
   function transmit(kind: FrameKind, first: number, body: Uint8Array): void {
@@ -129,7 +129,7 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
   function receive(data: Uint8Array): void {
     if (ended) return;
     heardAt = host.clock.now();
-    pinged = false;
+    unansweredSince = undefined;
     if (isHandshakeFrame(data)) return;
     try {
       read(data);
@@ -187,19 +187,21 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
   }
 
   function checkSilence(): void {
-    const silence = host.clock.now() - heardAt;
-    if (silence >= limits.deadAfterMs && pinged) {
-      // After a pause of the whole process the answer may lie unread in the socket: let the event loop read it first.
-      return host.scheduler.yieldThen(() => {
-        if (ended) return;
-        if (host.clock.now() - heardAt >= limits.deadAfterMs) return lose('silent');
-        watchSilence(limits.pingAfterMs);
-      });
+    const now = host.clock.now();
+    if (now - heardAt < limits.pingAfterMs) return watchSilence(limits.pingAfterMs - (now - heardAt));
+    // Counted from the ping, not from the last word: a pause of this whole process is not the peer's silence.
+    unansweredSince ??= now;
+    const patience = limits.deadAfterMs - limits.pingAfterMs - (now - unansweredSince);
+    if (patience > 0) {
+      transmit(KIND.ping, 0, NOTHING);
+      return watchSilence(Math.min(limits.pingAfterMs, patience));
     }
-    if (silence < limits.pingAfterMs) return watchSilence(limits.pingAfterMs - silence);
-    pinged = true;
-    transmit(KIND.ping, 0, NOTHING);
-    watchSilence(Math.min(limits.pingAfterMs, Math.max(limits.deadAfterMs - silence, 1)));
+    // And after such a pause the answer may lie in the socket: let the event loop read it first.
+    host.scheduler.yieldThen(() => {
+      if (ended) return;
+      if (unansweredSince !== undefined) return lose('silent');
+      watchSilence(limits.pingAfterMs);
+    });
   }
 
   function watchSilence(ms: number): void {

@@ -119,7 +119,6 @@ export function createGreeting(options: GreetingOptions): Greeting {
     } catch (error) {
       return refuse('unavailable', asked, `the look-up failed: ${error instanceof Error ? error.message : String(error)}`);
     }
-    if (state === 'over') return;
     const proved = verifyHello(hello, challenge, 'publicKey' in answer ? hex(answer.publicKey) : NOBODY);
     if ('refuse' in answer) return refuse('unauthenticated', asked, answer.refuse);
     if (!proved) return refuse('unauthenticated', asked, 'the signature is not by the key of this peer');

@@ -20,6 +20,8 @@ export interface VirtualHost extends Host {
   readonly settle: () => Promise<void>;
   /** Lets `ms` milliseconds pass: fires what falls due, in order, and settles after each. */
   readonly advance: (ms: number) => Promise<void>;
+  /** Lets `ms` milliseconds pass in which nothing runs, as when a laptop sleeps: what fell due meanwhile runs late, afterwards. */
+  readonly freeze: (ms: number) => Promise<void>;
   /** Sets the calendar forward (or back), as an operator or NTP would. Durations do not notice. */
   readonly skewWall: (ms: number) => void;
 }
@@ -74,6 +76,12 @@ export function virtualHost(seed: number): VirtualHost {
     now = Math.max(now, end);
   };
 
+  const freeze = async (ms: number): Promise<void> => {
+    await settle();
+    now += ms;
+    await advance(0);
+  };
+
   return {
     clock: { now: () => now, wall: () => now + wallOffset },
     scheduler: {
@@ -91,6 +99,7 @@ export function virtualHost(seed: number): VirtualHost {
     },
     settle,
     advance,
+    freeze,
     skewWall: (by) => {
       wallOffset += by;
     },

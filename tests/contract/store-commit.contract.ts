@@ -279,6 +279,32 @@ export function storeCommitContract(open: OpenStore): void {
       }
     });
 
+    it('and a claim are in all of what an activation reads, or in nothing', async () => {
+      const scene = await Scene.open(open);
+      await scene.runningJob({ shards: { count: 150 }, quorum: 3 });
+      let working = true;
+      const work = async (device: string): Promise<void> => {
+        for (let leases = await scene.claim([device], { limit: 5 }); leases.length > 0; leases = await scene.claim([device], { limit: 5 })) {
+          await scene.store.commit(leases.map((lease) => scene.vote(lease)));
+        }
+      };
+      const look = async (): Promise<void> => {
+        while (working) {
+          const active = await scene.store.activateJob(JOB, scene.epoch());
+          if (!active) throw new Error('the job is missing');
+          const tally = active.shards.map(({ wanted }) => wanted);
+          for (const { index } of [...active.attempts, ...active.votes]) tally[index] = (tally[index] ?? 0) + 1;
+          expect(tally).toEqual(active.shards.map(() => 3));
+          expect(active.voteCount).toBe(active.votes.length);
+        }
+      };
+      const looking = look();
+      await Promise.all([work('a'), work('b'), work('c')]).finally(() => {
+        working = false;
+      });
+      await looking;
+    });
+
     it('beside claims keeps: wanted + leased + votes = quorum', async () => {
       const scene = await Scene.open(open);
       await scene.runningJob({ shards: { count: 40 }, quorum: 3, maxFailures: 100 });

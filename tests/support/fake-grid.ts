@@ -7,6 +7,7 @@ import { Server, type Socket } from 'socket.io';
 
 import { SHARD_STATES, type ShardState } from '#actors/contract/job-states.ts';
 import type { Answer, DeviceSummary, JobDelta, ProblemJson } from '#actors/contract/live.ts';
+import type { Receipt } from '#actors/contract/receipt.ts';
 
 import { countStates, detailOf, outputOf, receiptOf, type InventedJob } from './invented-jobs.ts';
 
@@ -32,14 +33,15 @@ export interface FakeGridOptions {
   readonly devices?: readonly DeviceSummary[];
   /** Folder of the built pages; without it there are none. */
   readonly pages?: string;
-  readonly port?: number;
+  /** Changes each receipt on its way out, as a forger would. */
+  readonly forge?: (receipt: Receipt) => unknown;
 }
 
 const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' };
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; object-src 'none'; frame-ancestors 'none'";
 const NOT_THE_KEY: ProblemJson = { code: 'UNAUTHENTICATED', message: 'This key is unknown or was revoked.', fix: 'Ask an administrator for a key of this grid.' };
 
-export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [], pages, port = 0 }: FakeGridOptions = {}): Promise<FakeGrid> {
+export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [], pages, forge = (receipt) => receipt }: FakeGridOptions = {}): Promise<FakeGrid> {
   const known = new Map(jobs.map((job) => [job.summary.id, job]));
   const machines = new Map(devices.map((device) => [device.id, device]));
   const asked: string[] = [];
@@ -82,7 +84,7 @@ export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [],
     if (what === 'result') return void response.writeHead(200, { 'content-disposition': `attachment; filename="${job.summary.name}.txt"` }).end(outputOf(job, job.summary.shards - 1));
     if (part === 'output') return void response.end(outputOf(job, Number(index)));
     const receipt = part === 'receipt' ? receiptOf(job, Number(index)) : null;
-    if (receipt) return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(receipt));
+    if (receipt) return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(forge(receipt)));
     refuse(404, { code: 'NOT_FOUND', message: 'The job is not sealed yet.' });
   }
 
@@ -125,7 +127,7 @@ export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [],
     answer('shard', ({ job, index }) => withJob(job, (found) => detailOf(found, index)));
   });
 
-  await new Promise<void>((listening) => http.listen(port, '127.0.0.1', listening));
+  await new Promise<void>((listening) => http.listen(0, '127.0.0.1', listening));
   return {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
     key,

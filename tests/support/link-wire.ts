@@ -26,6 +26,7 @@ export interface Wire {
   /** Puts bytes into an end as if the other one had sent them. */
   inject(into: 'client' | 'server', data: Uint8Array): void;
   readonly closed: boolean;
+  closedAt(end: 'client' | 'server'): boolean;
 }
 
 /** An end that nobody answers gives up by itself after this long, as the `ws` library does. */
@@ -128,6 +129,7 @@ export function createWire({ host, random = host.random, delayMs = [1, 1], repea
     inject(into, data) {
       (into === 'client' ? client : server).onMessage(data);
     },
+    closedAt: (end) => (end === 'client' ? client : server).state === 'closed',
     get closed() {
       return client.state === 'closed' && server.state === 'closed';
     },

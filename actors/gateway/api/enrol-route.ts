@@ -5,6 +5,7 @@ import { enrolBytes } from '#actors/contract/enrolment.ts';
 import { secretHash } from '#actors/tenant/key.ts';
 import { GridError } from '#runtime/errors.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
+import { isAdmissibleKey } from '#runtime/identity/signature-law.ts';
 import { verify } from '#runtime/identity/verify.ts';
 
 import { parse } from '../door.ts';
@@ -16,6 +17,8 @@ const ID_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz';
 export function enrolRoute(app: FastifyInstance, { services, host, randomBytes }: GatewayArgs): void {
   app.post('/api/enrol', async (request): Promise<EnrolReply> => {
     const { token, publicKey, name, proof } = parse(EnrolRequest, request.body);
+    // A key of small order would let anybody sign for this device.
+    if (!isAdmissibleKey(publicKey)) throw new GridError('BAD_REQUEST', 'not a usable Ed25519 public key', { path: 'publicKey' });
     if (!verify(proof, enrolBytes({ token, publicKey, name }), publicKey)) {
       throw new GridError('BAD_REQUEST', 'the proof is not a signature of this enrolment by publicKey', { path: 'proof' });
     }

@@ -56,9 +56,21 @@ export function usageOf({ promptTokens, completionTokens }: Pick<GenerationEnded
 }
 
 /** A whole answer. */
-export function chatCompletion({ id, created, model }: AnswerHead, content: string, finishReason: FinishReason, usage: Usage): ChatCompletion {
+export function chatCompletion(
+  { id, created, model }: AnswerHead,
+  content: string,
+  finishReason: FinishReason,
+  usage: Usage,
+): ChatCompletion {
   const message = { role: 'assistant', content, refusal: null } as const;
-  return { id, object: 'chat.completion', created, model, choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason }], usage };
+  return {
+    id,
+    object: 'chat.completion',
+    created,
+    model,
+    choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason }],
+    usage,
+  };
 }
 
 /** Makes the chunks of one streamed answer. In order: `role` once, `content` for each piece, `finish` once, `usage` if it was asked for. */
@@ -74,7 +86,12 @@ export function createChunks({ id, created, model }: AnswerHead, includeUsage: b
     const body = { id, object: 'chat.completion.chunk', created, model, choices } as const;
     return includeUsage ? { ...body, usage } : body;
   };
-  const choice = (delta: ChunkChoice['delta'], reason: FinishReason | null = null): ChunkChoice => ({ index: 0, delta, logprobs: null, finish_reason: reason });
+  const choice = (delta: ChunkChoice['delta'], reason: FinishReason | null = null): ChunkChoice => ({
+    index: 0,
+    delta,
+    logprobs: null,
+    finish_reason: reason,
+  });
   return {
     role: () => chunk([choice({ role: 'assistant', content: '', refusal: null })]),
     content: (text) => chunk([choice({ content: text })]),

@@ -59,11 +59,13 @@ export function openAiError(error: unknown, requestId: string): OpenAiErrorReply
   const inTheTable = Refusal.is(error) && statusOf(error) !== 500;
   if (inTheTable) {
     const message = error.fix === undefined ? error.message : `${error.message} ${error.fix}`;
-    if (error.code === 'NOT_FOUND') return reply(404, error.path === 'model' ? 'model_not_found' : 'not_found', message, error.path ?? null);
+    if (error.code === 'NOT_FOUND')
+      return reply(404, error.path === 'model' ? 'model_not_found' : 'not_found', message, error.path ?? null);
     return reply(statusOf(error), CODES[error.code] ?? error.code.toLowerCase(), message, error.path ?? null);
   }
   // The kernel's own refusals: a mailbox is full, a part is gone, an answer took too long. All of them pass.
-  if (Refusal.is(error) && !DEFECTS.has(error.code)) return reply(503, error.code.toLowerCase(), 'The grid could not answer this request right now. Try again.');
+  if (Refusal.is(error) && !DEFECTS.has(error.code))
+    return reply(503, error.code.toLowerCase(), 'The grid could not answer this request right now. Try again.');
   return reply(500, 'internal_error', `The grid failed at this request. Its id is ${requestId}.`);
 }
 
@@ -80,10 +82,14 @@ type GenerationEnded = Extract<FromAgent, { type: 'generationEnded' }>;
  *
  * @param contextSize of the model, in tokens
  */
-export function generationFailed(ended: Pick<GenerationEnded, 'promptTokens' | 'reason' | 'retryable'>, contextSize: number): OpenAiErrorReply {
+export function generationFailed(
+  ended: Pick<GenerationEnded, 'promptTokens' | 'reason' | 'retryable'>,
+  contextSize: number,
+): OpenAiErrorReply {
   const { promptTokens, reason, retryable } = ended;
   if (retryable) return reply(503, 'model_failed', `The model failed: ${reason ?? 'no reason was given'}. Try again.`);
-  if (promptTokens < contextSize) return reply(400, 'invalid_prompt', `The model cannot take these messages: ${reason ?? 'no reason was given'}.`, 'messages');
+  if (promptTokens < contextSize)
+    return reply(400, 'invalid_prompt', `The model cannot take these messages: ${reason ?? 'no reason was given'}.`, 'messages');
   const text = `This model's maximum context length is ${contextSize} tokens. However, your messages resulted in ${promptTokens} tokens. Please reduce the length of the messages.`;
   return reply(400, 'context_length_exceeded', text, 'messages');
 }

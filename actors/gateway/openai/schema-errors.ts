@@ -16,17 +16,24 @@ const NOT_SERVED = new Set([
 
 /** `messages[0].content`; a key of the client's own making is cut to a sane length. */
 function paramOf(path: Path): string {
-  return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part).slice(0, 100)}`)).join('');
+  return path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part).slice(0, 100)}`))
+    .join('');
 }
 
 function valueAt(body: unknown, path: Path): unknown {
-  return path.reduce<unknown>((value, part) => (typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[part] : undefined), body);
+  return path.reduce<unknown>(
+    (value, part) => (typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[part] : undefined),
+    body,
+  );
 }
 
 /** Of a union's branches the one that got furthest into the value: the one that was meant. */
 function innermost(issue: Issue): Issue {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
-  const branches = issue.errors.flatMap((issues) => issues.slice(0, 1)).map((inner) => innermost({ ...inner, path: [...issue.path, ...inner.path] } as Issue));
+  const branches = issue.errors
+    .flatMap((issues) => issues.slice(0, 1))
+    .map((inner) => innermost({ ...inner, path: [...issue.path, ...inner.path] }));
   const deepest = branches.toSorted((a, b) => b.path.length - a.path.length)[0];
   return deepest === undefined || deepest.path.length === issue.path.length ? issue : deepest;
 }
@@ -46,7 +53,8 @@ function choices(values: readonly unknown[]): string {
 function describe(issue: Issue): string {
   if (issue.code === 'invalid_type') return `expected ${issue.expected}`;
   if (issue.code === 'invalid_value') return `supported: ${choices(issue.values)}`;
-  if (issue.code === 'invalid_union') return issue.path.at(-1) === 'role' ? 'supported: "system", "developer", "user", "assistant"' : 'expected a string or a list';
+  if (issue.code === 'invalid_union')
+    return issue.path.at(-1) === 'role' ? 'supported: "system", "developer", "user", "assistant"' : 'expected a string or a list';
   return issue.message;
 }
 
@@ -64,7 +72,12 @@ export function badChatRequest(body: unknown, issues: readonly Issue[]): BadChat
   const value = valueAt(body, issue.path);
   if (value === undefined) return new BadChatRequest('missing_required_parameter', param, `Missing required parameter: '${param}'.`);
   const name = String(issue.path.at(-1));
-  if (NOT_SERVED.has(name)) return new BadChatRequest('unsupported_value', param, `Unsupported value: '${param}' is not supported by this grid yet with that value; ${describe(issue)}.`);
+  if (NOT_SERVED.has(name))
+    return new BadChatRequest(
+      'unsupported_value',
+      param,
+      `Unsupported value: '${param}' is not supported by this grid yet with that value; ${describe(issue)}.`,
+    );
   const code = issue.code === 'invalid_type' ? 'invalid_type' : 'invalid_value';
   return new BadChatRequest(code, param, `Invalid ${code === 'invalid_type' ? 'type' : 'value'} for '${param}': ${describe(issue)}.`);
 }

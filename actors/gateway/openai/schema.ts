@@ -38,7 +38,9 @@ const Neutral = {
 /** Fields that describe the request to its sender and change nothing about the answer. */
 const Harmless = {
   user: optional(z.string().max(512)),
-  metadata: optional(z.record(z.string().max(64), z.string().max(512)).refine((record) => Object.keys(record).length <= 16, 'has more than 16 entries')),
+  metadata: optional(
+    z.record(z.string().max(64), z.string().max(512)).refine((record) => Object.keys(record).length <= 16, 'has more than 16 entries'),
+  ),
   store: optional(z.boolean()),
 };
 
@@ -94,11 +96,15 @@ export function parseChatRequest(body: unknown, randomSeed: () => number): ChatR
   if (!parsed.success) throw badChatRequest(body, parsed.error.issues);
   const { data } = parsed;
   if (data.stream_options != null && data.stream !== true) {
-    throw badChatRequest(body, [{ code: 'custom', path: ['stream_options'], message: "is only allowed when 'stream' is true", input: body }]);
+    throw badChatRequest(body, [
+      { code: 'custom', path: ['stream_options'], message: "is only allowed when 'stream' is true", input: body },
+    ]);
   }
   const { max_tokens: maxTokens, max_completion_tokens: maxCompletionTokens } = data;
   if (maxTokens != null && maxCompletionTokens != null && maxTokens !== maxCompletionTokens) {
-    throw badChatRequest(body, [{ code: 'custom', path: ['max_tokens'], message: "says something else than 'max_completion_tokens'", input: body }]);
+    throw badChatRequest(body, [
+      { code: 'custom', path: ['max_tokens'], message: "says something else than 'max_completion_tokens'", input: body },
+    ]);
   }
   return {
     model: data.model,

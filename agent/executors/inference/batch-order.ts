@@ -8,7 +8,10 @@ import type { CustomBatchingPrioritizationStrategy } from 'node-llama-cpp';
  * @param sequenceIds the sequence of each item, or undefined when the engine does not let us know; then their order stays
  * @param onBatch called as each batch begins
  */
-export function createBatchOrder(sequenceIds: (count: number) => readonly number[] | undefined, onBatch: () => void): CustomBatchingPrioritizationStrategy {
+export function createBatchOrder(
+  sequenceIds: (count: number) => readonly number[] | undefined,
+  onBatch: () => void,
+): CustomBatchingPrioritizationStrategy {
   return ({ items, size }) => {
     onBatch();
     const ids = sequenceIds(items.length);
@@ -36,4 +39,3 @@ export function queuedSequenceIds(context: unknown, count: number): readonly num
   const ids = queued.map((decode: unknown) => (decode as { sequenceId?: unknown } | null)?.sequenceId);
   return ids.every((id) => typeof id === 'number') ? ids : undefined;
 }
-

@@ -1,4 +1,13 @@
-import { getLlama, GgufInsights, type Llama, type LlamaContext, type LlamaModel, readGgufFileInfo } from 'node-llama-cpp';
+import {
+  getLlama,
+  GgufInsights,
+  type Llama,
+  type LlamaContext,
+  LlamaLogLevel,
+  LlamaLogLevelGreaterThan,
+  type LlamaModel,
+  readGgufFileInfo,
+} from 'node-llama-cpp';
 
 import type { Host } from '#runtime/kernel/host.ts';
 
@@ -82,7 +91,7 @@ export async function startEngine(gpu: LoadOptions['gpu'], { evaluating, log }: 
     build: 'never',
     skipDownload: true,
     progressLogs: false,
-    logger: (level, text) => log(level === 'error' || level === 'fatal' || level === 'warn' ? 'warn' : 'info', text.trim()),
+    logger: (level, text) => log(LlamaLogLevelGreaterThan(level, LlamaLogLevel.info) ? 'warn' : 'info', text.trim()),
     // No ceiling besides the context's own number of threads.
     maxThreads: 0,
   });

@@ -56,7 +56,9 @@ export function forkHost(environment: Readonly<Record<string, string>>, events: 
     over = true;
     events.onExit(lastLine === '' ? how : `${how}; it last wrote: ${lastLine.slice(0, 500)}`);
   };
-  child.on('exit', (code, signal) => exit(signal === null ? `the inference host ended with code ${code}` : `the inference host ended by ${signal}`));
+  child.on('exit', (code, signal) =>
+    exit(signal === null ? `the inference host ended with code ${code}` : `the inference host ended by ${signal}`),
+  );
   // Only a process that could not be started has no exit; other errors concern a channel whose end the exit reports.
   child.on('error', (error) => {
     if (child.pid === undefined) exit(`the inference host could not be started: ${error.message}`);

@@ -61,7 +61,13 @@ export class Generations {
   generate(command: GenerateCommand): void {
     const generation: Generation = { command, credit: new Credit(command.credit), cancel: new AbortController() };
     if (this.#waiting.length >= WAITING) {
-      this.#end(command.id, { outcome: 'failed', code: 'BUSY', reason: `${WAITING} generations wait for this model already`, promptTokens: 0, completionTokens: 0 });
+      this.#end(command.id, {
+        outcome: 'failed',
+        code: 'BUSY',
+        reason: `${WAITING} generations wait for this model already`,
+        promptTokens: 0,
+        completionTokens: 0,
+      });
       return;
     }
     this.#all.set(command.id, generation);
@@ -89,7 +95,8 @@ export class Generations {
 
   /** Cancels what there is and resolves when the last one has let go of its sequence. */
   async drain(): Promise<void> {
-    for (const id of [...this.#all.keys()]) this.cancel(id);
+    // Cancelling one that waits removes it, which a map's iterator is made for.
+    for (const id of this.#all.keys()) this.cancel(id);
     if (this.#running === 0) return;
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
@@ -121,9 +128,15 @@ export class Generations {
       const prompt = template.prompt(command.messages);
       if (prompt.length === 0) throw new Error('the chat template makes no prompt of these messages');
       if (prompt.length < options.contextSize) return prompt;
-      throw new Failure('CONTEXT_LENGTH', `The prompt has ${prompt.length} tokens and the model's context holds ${options.contextSize}, the answer included.`, prompt.length);
+      throw new Failure(
+        'CONTEXT_LENGTH',
+        `The prompt has ${prompt.length} tokens and the model's context holds ${options.contextSize}, the answer included.`,
+        prompt.length,
+      );
     } catch (error) {
-      throw error instanceof Failure ? error : new Failure('PROMPT', `The model's chat template refuses the messages: ${shortReason(error)}`);
+      throw error instanceof Failure
+        ? error
+        : new Failure('PROMPT', `The model's chat template refuses the messages: ${shortReason(error)}`);
     }
   }
 

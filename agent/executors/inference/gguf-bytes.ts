@@ -42,7 +42,8 @@ export class GgufBytes {
 
   /** The next `count` bytes as they stand in the window. */
   bytes(count: number): Buffer {
-    if (this.#position + count > this.#end) this.refuse(`it needs ${count} bytes at ${this.#position}, and the header must end at ${this.#end}`);
+    if (this.#position + count > this.#end)
+      this.refuse(`it needs ${count} bytes at ${this.#position}, and the header must end at ${this.#end}`);
     const offset = this.#position - this.#windowStart;
     this.#position += count;
     if (offset + count <= this.#window.length) return this.#window.subarray(offset, offset + count);
@@ -50,7 +51,8 @@ export class GgufBytes {
   }
 
   skip(count: number): void {
-    if (this.#position + count > this.#end) this.refuse(`it skips ${count} bytes at ${this.#position}, and the header must end at ${this.#end}`);
+    if (this.#position + count > this.#end)
+      this.refuse(`it skips ${count} bytes at ${this.#position}, and the header must end at ${this.#end}`);
     this.#position += count;
   }
 

@@ -64,7 +64,8 @@ function array(bytes: GgufBytes): Value {
   if (of === TYPE.string) {
     for (let i = 0; i < length; i++) bytes.skipString(LIMITS.string, 'a string of an array');
   } else {
-    const width = SCALAR_BYTES[of] ?? bytes.refuse(of === TYPE.array ? 'an array of arrays is not supported' : `value type ${of} does not exist`);
+    const width =
+      SCALAR_BYTES[of] ?? bytes.refuse(of === TYPE.array ? 'an array of arrays is not supported' : `value type ${of} does not exist`);
     bytes.skip(length * width);
   }
   return { length, of };
@@ -140,7 +141,8 @@ function checkVocabulary(bytes: GgufBytes, entries: ReadonlyMap<string, Value>):
     return typeof value === 'object' ? value.length : undefined;
   };
   const tokens = entries.get('tokenizer.ggml.tokens');
-  if (typeof tokens !== 'object' || tokens.of !== TYPE.string || tokens.length === 0) return bytes.refuse('a model needs its vocabulary, a list of strings');
+  if (typeof tokens !== 'object' || tokens.of !== TYPE.string || tokens.length === 0)
+    return bytes.refuse('a model needs its vocabulary, a list of strings');
   for (const key of ['tokenizer.ggml.scores', 'tokenizer.ggml.token_type']) {
     bytes.where = `metadata.${key}`;
     const length = lengthOf(key);
@@ -151,7 +153,8 @@ function checkVocabulary(bytes: GgufBytes, entries: ReadonlyMap<string, Value>):
     bytes.where = `metadata.${key}`;
     if (typeof value !== 'number' || !Number.isInteger(value)) bytes.refuse('it must be a whole number');
     // -1, and its unsigned reading, mean: there is no such token.
-    else if (value !== -1 && value !== 0xffff_ffff && (value < 0 || value >= tokens.length)) bytes.refuse(`token ${value} is outside of the vocabulary of ${tokens.length}`);
+    else if (value !== -1 && value !== 0xffff_ffff && (value < 0 || value >= tokens.length))
+      bytes.refuse(`token ${value} is outside of the vocabulary of ${tokens.length}`);
   }
   return tokens.length;
 }
@@ -210,11 +213,15 @@ export function readGgufHeader(path: string): GgufHeader {
     return read(descriptor);
   } catch (error) {
     if (!(error instanceof BadGguf)) throw error;
-    throw new GridError('MODEL_FAILED', `The model file ${path} is not a GGUF file that CorpGrid would load: ${error.where}: ${error.message}.`, {
-      path: error.where,
-      fix: 'Take a whole, unmodified model file in GGUF format.',
-      cause: error,
-    });
+    throw new GridError(
+      'MODEL_FAILED',
+      `The model file ${path} is not a GGUF file that CorpGrid would load: ${error.where}: ${error.message}.`,
+      {
+        path: error.where,
+        fix: 'Take a whole, unmodified model file in GGUF format.',
+        cause: error,
+      },
+    );
   } finally {
     closeSync(descriptor);
   }

@@ -4,7 +4,20 @@
  */
 
 /** What a process needs to start, and what GPU drivers need to be found. */
-const PASSED = ['PATH', 'LANG', 'TZ', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'windir', 'LD_LIBRARY_PATH', 'CUDA_PATH', 'VULKAN_SDK', 'VK_ICD_FILENAMES'];
+const PASSED = [
+  'PATH',
+  'LANG',
+  'TZ',
+  'TMPDIR',
+  'TEMP',
+  'TMP',
+  'SystemRoot',
+  'windir',
+  'LD_LIBRARY_PATH',
+  'CUDA_PATH',
+  'VULKAN_SDK',
+  'VK_ICD_FILENAMES',
+];
 
 /** How each GPU runtime is told which devices exist for it. */
 const VISIBLE = ['CUDA_VISIBLE_DEVICES', 'GGML_VK_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES'];

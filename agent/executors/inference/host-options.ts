@@ -22,9 +22,9 @@ export interface InferenceHostOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly log: HostLog;
   onState(state: ModelState, memoryBytes: number, reason?: string): void;
-  /** What the file must hash to; anything else is not loaded. */
+  /** What the file must hash to; anything else is not loaded. Default: what `file` says. */
   readonly sha256?: string;
-  /** What was learned of the file before, so that an unchanged one is not hashed again. */
+  /** What was learned of the file before: an unchanged one is not hashed again, and a changed one not loaded. */
   readonly file?: ModelFile;
   readonly limits?: Partial<HostLimits>;
 }

@@ -65,7 +65,13 @@ export const FromHost = z.discriminatedUnion('type', [
   /** The command arrived, whether or not there is a free sequence for it. */
   z.strictObject({ type: z.literal('accepted'), id: z.uuid() }),
   /** `from` counts the generation's tokens; text may lag behind them by the rest of a character or of a possible stop string. */
-  z.strictObject({ type: z.literal('tokens'), id: z.uuid(), from: Count, ids: z.array(Count).max(10_000), text: z.string().max(1_000_000) }),
+  z.strictObject({
+    type: z.literal('tokens'),
+    id: z.uuid(),
+    from: Count,
+    ids: z.array(Count).max(10_000),
+    text: z.string().max(1_000_000),
+  }),
   z.strictObject({ type: z.literal('ended'), id: z.uuid(), end: GenerationEnd }),
   /** Sent at most every 250 ms while batches are computed, and whenever the last one is done. */
   z.strictObject({ type: z.literal('tick'), evaluating: Count }),

@@ -34,6 +34,7 @@ setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 const pool = new Piscina({
   filename: fileURLToPath(new URL('./inference-worker.main.ts', import.meta.url)),
+  name: 'serve',
   minThreads: 1,
   maxThreads: 1,
   idleTimeout: Infinity,
@@ -48,8 +49,8 @@ const streamChannel = new MessageChannel();
 const ports: WorkerPorts = { control: controlChannel.port2, stream: streamChannel.port2 };
 const served = pool.run(ports, { transferList: [ports.control, ports.stream] });
 const stream = streamChannel.port1;
-// Node's ports are event targets, which is all that comlink uses; its types are a browser's.
-const control: Remote<WorkerControl> = wrap<WorkerControl>(controlChannel.port1 as unknown as Parameters<typeof wrap>[0]);
+// Node's ports are event targets, which is all that comlink uses.
+const control: Remote<WorkerControl> = wrap<WorkerControl>(controlChannel.port1);
 
 stream.on('message', (message: FromHost) => tellAgent(message, message.type === 'defect' ? endAtOnce : undefined));
 

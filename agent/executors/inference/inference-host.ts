@@ -5,7 +5,7 @@ import type { Cancellable } from '#runtime/kernel/host.ts';
 import { type ForkedHost, forkHost } from './forked-host.ts';
 import { hostEnvironment } from './host-environment.ts';
 import { defaultThreads, type HostLimits, type InferenceHostOptions, LIMITS } from './host-options.ts';
-import type { FailureCode, FromHost } from './host-protocol.ts';
+import { type FailureCode, type FromHost, shortReason } from './host-protocol.ts';
 import { fileIdentity, inspectModelFile, type ModelFile } from './model-file.ts';
 import { type GenerationSink, RunningGenerations } from './running-generations.ts';
 import { createWatchdog } from './watchdog.ts';
@@ -44,7 +44,7 @@ export interface InferenceHost {
   readonly pid: number | undefined;
   /** @throws GridError MODEL_FAILED, HASH_MISMATCH, or CONFLICT when it is not absent */
   load(): Promise<void>;
-  /** Never throws: whatever is wrong comes to the sink. */
+  /** Never throws: whatever is wrong comes to the sink, and nothing comes to it before this returns. */
   generate(request: GenerateRequest, sink: GenerationSink): GenerationHandle;
   /** Resolves when the process is gone. Does nothing when the model is absent. */
   unload(): Promise<void>;
@@ -71,14 +71,17 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
   const running = new RunningGenerations();
   let session: Session | undefined;
   let inspection: AbortController | undefined;
+  const expected = options.sha256 ?? options.file?.sha256;
   let file = options.file;
   let memoryBytes = 0;
 
-  const watchdog = createWatchdog(host, limits.silenceMs, () => condemn('HOST_SILENT', `the engine gave no sign of life for ${limits.silenceMs} ms`));
+  const watchdog = createWatchdog(host, limits.silenceMs, () =>
+    condemn('HOST_SILENT', `the engine gave no sign of life for ${limits.silenceMs} ms`),
+  );
 
   function condemn(code: FailureCode, reason: string): void {
     if (session === undefined) return;
-    session.verdict ??= { code, reason };
+    session.verdict ??= { code, reason: shortReason(reason) };
     session.process.kill();
   }
 
@@ -143,7 +146,11 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
       running.failAll(verdict.code, verdict.reason);
       options.onState('failed', 0, verdict.reason);
     }
-    own.loaded.reject(new GridError('MODEL_FAILED', `The model ${name} could not be loaded: ${verdict.reason}.`, { fix: "See the agent's log for what the engine wrote." }));
+    own.loaded.reject(
+      new GridError('MODEL_FAILED', `The model ${name} could not be loaded: ${verdict.reason}.`, {
+        fix: "See the agent's log for what the engine wrote.",
+      }),
+    );
     own.ended.resolve();
   }
 
@@ -173,15 +180,15 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     options.onState('loading', 0);
     try {
       file = await inspectModelFile(options.modelPath, file, signal);
-      if (options.sha256 !== undefined && file.sha256 !== options.sha256) {
-        throw new GridError('HASH_MISMATCH', `The model file ${options.modelPath} has the SHA-256 ${file.sha256}, expected ${options.sha256}.`, {
+      if (expected !== undefined && file.sha256 !== expected) {
+        throw new GridError('HASH_MISMATCH', `The model file ${options.modelPath} has the SHA-256 ${file.sha256}, expected ${expected}.`, {
           fix: 'Put the right file there, or register the model anew.',
         });
       }
       return file;
     } catch (error) {
       if (signal.aborted) options.onState('unloaded', 0);
-      else options.onState('failed', 0, error instanceof Error ? error.message : String(error));
+      else options.onState('failed', 0, shortReason(error));
       throw signal.aborted ? new GridError('CONFLICT', `The model ${name} was unloaded while it was about to be loaded.`) : error;
     } finally {
       inspection = undefined;
@@ -189,7 +196,8 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
   }
 
   async function load(): Promise<void> {
-    if (session !== undefined || inspection !== undefined) throw new GridError('CONFLICT', `The model ${name} is loaded already, or about to be.`);
+    if (session !== undefined || inspection !== undefined)
+      throw new GridError('CONFLICT', `The model ${name} is loaded already, or about to be.`);
     const checked = await inspect();
     const own = start();
     session = own;
@@ -203,7 +211,8 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     const now = await fileIdentity(modelPath).catch(() => undefined);
     if (now?.identity !== checked.identity) condemn('NOT_READY', 'the model file was replaced while it was loaded');
     if (own.verdict !== undefined || own.phase !== 'loading') await own.ended.promise;
-    if (session !== own) throw new GridError('MODEL_FAILED', `The model ${name} could not be loaded: ${own.verdict?.reason ?? 'its host ended'}.`);
+    if (session !== own)
+      throw new GridError('MODEL_FAILED', `The model ${name} could not be loaded: ${own.verdict?.reason ?? 'its host ended'}.`);
     own.phase = 'ready';
     options.onState('ready', memoryBytes);
   }
@@ -226,7 +235,8 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     const own = session;
     if (own?.phase !== 'ready' || running.has(generation)) {
       const reason = running.has(generation) ? `a generation ${generation} runs already` : `the model ${name} is not loaded here`;
-      sink.ended({ outcome: 'failed', code: 'NOT_READY', reason, promptTokens: 0, completionTokens: 0, retryable: true });
+      const outcome = { outcome: 'failed', code: 'NOT_READY', reason, promptTokens: 0, completionTokens: 0, retryable: true } as const;
+      host.scheduler.microtask(() => sink.ended(outcome)); // never before the caller has its handle
       return { cancel() {}, credit() {} };
     }
     running.add(generation, sink);

@@ -10,7 +10,7 @@ import { Generations } from './generations.ts';
 import { type FromHost, type LoadOptions, shortReason, type ToHost } from './host-protocol.ts';
 
 /**
- * The one thread in which the engine lives. Piscina calls the default export once; that call lasts until `control` closes.
+ * The one thread in which the engine lives. Piscina calls `serve` once; that call lasts until `control` closes.
  * `control` carries comlink calls, `stream` the commands and tokens of generations as plain messages.
  */
 export interface WorkerPorts {
@@ -38,7 +38,7 @@ export interface WorkerStats {
 /** Commands that travel on the stream. */
 export type StreamCommand = Extract<ToHost, { type: 'generate' | 'cancel' | 'credit' }>;
 
-export default async function serve({ control, stream }: WorkerPorts): Promise<void> {
+export async function serve({ control, stream }: WorkerPorts): Promise<void> {
   const host = realHost();
   const send = (message: FromHost): void => stream.postMessage(message);
   const evaluating = new Evaluating(host, (count) => send({ type: 'tick', evaluating: count }));

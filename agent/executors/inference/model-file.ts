@@ -23,7 +23,10 @@ export async function fileIdentity(path: string): Promise<{ identity: string; si
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
     return { identity: [dev, ino, size, mtimeNs, ctimeNs].join(':'), size: Number(size) };
   } catch (cause) {
-    throw new GridError('MODEL_FAILED', `The model file ${path} cannot be read.`, { fix: 'Check that it exists and that the agent may read it.', cause });
+    throw new GridError('MODEL_FAILED', `The model file ${path} cannot be read.`, {
+      fix: 'Check that it exists and that the agent may read it.',
+      cause,
+    });
   }
 }
 
@@ -40,7 +43,9 @@ export async function inspectModelFile(path: string, known?: ModelFile, signal?:
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash, signal === undefined ? {} : { signal });
   if ((await fileIdentity(path)).identity !== identity) {
-    throw new GridError('MODEL_FAILED', `The model file ${path} changed while it was read.`, { fix: 'Try again when nothing writes to it.' });
+    throw new GridError('MODEL_FAILED', `The model file ${path} changed while it was read.`, {
+      fix: 'Try again when nothing writes to it.',
+    });
   }
   return { path, size, sha256: hash.digest('hex'), header, identity };
 }

@@ -2,7 +2,12 @@ import { type FailureCode, type GenerationEnd, isRetryable } from './host-protoc
 
 /** How a generation ended, as the agent reports it. */
 export type GenerationOutcome =
-  | { readonly outcome: 'stop' | 'length' | 'cancelled'; readonly promptTokens: number; readonly completionTokens: number; readonly retryable: false }
+  | {
+      readonly outcome: 'stop' | 'length' | 'cancelled';
+      readonly promptTokens: number;
+      readonly completionTokens: number;
+      readonly retryable: false;
+    }
   | {
       readonly outcome: 'failed';
       readonly promptTokens: number;
@@ -71,7 +76,9 @@ export class RunningGenerations {
 
   /** Ends all of them with one reason. */
   failAll(code: FailureCode, reason: string): void {
-    for (const [id, { received }] of [...this.#running]) {
+    // Ending one removes it, so the list is taken first.
+    const all = Array.from(this.#running, ([id, { received }]) => ({ id, received }));
+    for (const { id, received } of all) {
       this.end(id, { outcome: 'failed', code, reason, promptTokens: 0, completionTokens: received }, false);
     }
   }

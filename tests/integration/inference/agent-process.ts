@@ -15,7 +15,11 @@ const model = createInferenceHost({
 await model.load();
 let announced = false;
 const answer = model.generate(
-  { generation: randomUUID(), messages: [{ role: 'user', content: 'go on' }], sampling: { maxTokens: 1_000_000, temperature: 1, topP: 1, seed: 1, stop: [] } },
+  {
+    generation: randomUUID(),
+    messages: [{ role: 'user', content: 'go on' }],
+    sampling: { maxTokens: 1_000_000, temperature: 1, topP: 1, seed: 1, stop: [] },
+  },
   {
     tokens(_from, ids) {
       answer.credit(ids.length);

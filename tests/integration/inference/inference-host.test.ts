@@ -149,7 +149,10 @@ describe('sampling', () => {
 
     const outcome = await generate('x'.repeat(400)).ended;
     expect(outcome).toMatchObject({ outcome: 'failed', code: 'CONTEXT_LENGTH', retryable: false, completionTokens: 0 });
-    expect(outcome).toHaveProperty('reason', `The prompt has ${outcome.promptTokens} tokens and the model's context holds 256, the answer included.`);
+    expect(outcome).toHaveProperty(
+      'reason',
+      `The prompt has ${outcome.promptTokens} tokens and the model's context holds 256, the answer included.`,
+    );
     expect(outcome.promptTokens).toBeGreaterThan(400);
   });
 
@@ -173,12 +176,27 @@ describe('sampling', () => {
 
 describe('the process of a host', () => {
   it('has nothing of the environment that it does not need', async () => {
-    const { model } = await modelOnTrial({}, { environment: { ...process.env, CORPGRID_KEY: 'secret', NODE_OPTIONS: '--no-warnings' }, devices: [] });
+    const { model } = await modelOnTrial(
+      {},
+      { environment: { ...process.env, CORPGRID_KEY: 'secret', NODE_OPTIONS: '--no-warnings' }, devices: [] },
+    );
     await model.load();
     const names = environmentOf(model.pid ?? 0).map((entry) => entry.split('=')[0]);
     expect(names).toContain('PATH');
     expect(names).toContain('CUDA_VISIBLE_DEVICES');
-    for (const name of names) expect(['PATH', 'LANG', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'CUDA_VISIBLE_DEVICES', 'GGML_VK_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES', 'NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE']).toContain(name);
+    for (const name of names)
+      expect([
+        'PATH',
+        'LANG',
+        'TZ',
+        'TMPDIR',
+        'LD_LIBRARY_PATH',
+        'CUDA_VISIBLE_DEVICES',
+        'GGML_VK_VISIBLE_DEVICES',
+        'HIP_VISIBLE_DEVICES',
+        'NODE_CHANNEL_FD',
+        'NODE_CHANNEL_SERIALIZATION_MODE',
+      ]).toContain(name);
   });
 
   it('is one for each model', async () => {

@@ -30,10 +30,17 @@ export interface ModelOnTrial {
   readonly states: [state: ModelState, memoryBytes: number, reason: string | undefined][];
   readonly log: LogRecord;
   /** Grants credit for each token as it comes, unless `credit` is false. */
-  generate(content: string | ChatMessage[], sampling?: Partial<SamplingOptions>, options?: { credit?: boolean }): Generated;
+  readonly generate: (content: string | ChatMessage[], sampling?: Partial<SamplingOptions>, options?: { credit?: boolean }) => Generated;
 }
 
-export const sampling = (changes: Partial<SamplingOptions> = {}): SamplingOptions => ({ maxTokens: 40, temperature: 0, topP: 1, seed: 1, stop: [], ...changes });
+export const sampling = (changes: Partial<SamplingOptions> = {}): SamplingOptions => ({
+  maxTokens: 40,
+  temperature: 0,
+  topP: 1,
+  seed: 1,
+  stop: [],
+  ...changes,
+});
 
 function collect(model: InferenceHost, messages: ChatMessage[], options: SamplingOptions, credit: boolean): Generated {
   const texts: string[] = [];
@@ -73,7 +80,10 @@ function collect(model: InferenceHost, messages: ChatMessage[], options: Samplin
 const onTrial = new Set<InferenceHost>();
 
 /** A host for a model file of its own. When the test ends it is unloaded, and no process may be left. */
-export async function modelOnTrial(tiny: TinyLlamaOptions | string = {}, options: Partial<InferenceHostOptions> = {}): Promise<ModelOnTrial> {
+export async function modelOnTrial(
+  tiny: TinyLlamaOptions | string = {},
+  options: Partial<InferenceHostOptions> = {},
+): Promise<ModelOnTrial> {
   const folder = await temporaryFolder('inference');
   const modelPath = typeof tiny === 'string' ? tiny : path.join(folder, 'tiny.gguf');
   if (typeof tiny !== 'string') writeTinyLlama(modelPath, tiny);

@@ -13,7 +13,10 @@ const missing = file === undefined ? 'set CORPGRID_TEST_MODELS to run this' : ex
 it.skipIf(missing !== undefined)(`a trained model tells a story${missing === undefined ? '' : ` (${missing})`}`, async () => {
   const { model, generate } = await modelOnTrial(file, { contextSize: 512 });
   await model.load();
-  const [first, second] = [generate('Once upon a time', { maxTokens: 60 }), generate('Once upon a time', { maxTokens: 60, temperature: 0.8, seed: 3 })];
+  const [first, second] = [
+    generate('Once upon a time', { maxTokens: 60 }),
+    generate('Once upon a time', { maxTokens: 60, temperature: 0.8, seed: 3 }),
+  ];
   expect((await first.ended).outcome).toMatch(/^(stop|length)$/);
   await second.ended;
   for (const { text } of [first, second]) {

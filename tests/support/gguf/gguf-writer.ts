@@ -1,5 +1,3 @@
-import { writeFileSync } from 'node:fs';
-
 /**
  * Writes GGUF files, version 3, little-endian, as https://github.com/ggml-org/ggml/blob/master/docs/gguf.md describes them.
  * For tests only: it writes what it is told, wrong things included, so that the strict reader has something to refuse.
@@ -10,7 +8,9 @@ const VALUE_TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 
 type ScalarType = 'u32' | 'i32' | 'f32' | 'bool' | 'string' | 'u64';
 type Scalar = number | bigint | boolean | string;
 
-export type GgufValue = { readonly type: ScalarType; readonly value: Scalar } | { readonly type: 'array'; readonly of: ScalarType; readonly values: readonly Scalar[] };
+export type GgufValue =
+  | { readonly type: ScalarType; readonly value: Scalar }
+  | { readonly type: 'array'; readonly of: ScalarType; readonly values: readonly Scalar[] };
 
 export interface GgufTensor {
   readonly name: string;
@@ -118,8 +118,4 @@ export function encodeGguf(content: GgufContent): Buffer {
     sink.pad();
   }
   return sink.take();
-}
-
-export function writeGguf(path: string, content: GgufContent): void {
-  writeFileSync(path, encodeGguf(content));
 }

@@ -1,7 +1,8 @@
+import { writeFileSync } from 'node:fs';
+
 import { encodeGguf, type GgufContent, type GgufTensor, type GgufValue } from './gguf-writer.ts';
 import { randomFrom, randomWeights } from './random-weights.ts';
 import { BEGIN_TOKEN, END_TOKEN, FIRST_BYTE_TOKEN, FIRST_PIECE_TOKEN, spell, tinyVocabulary, UNKNOWN_TOKEN } from './tiny-vocabulary.ts';
-import { writeFileSync } from 'node:fs';
 
 /**
  * A Llama of half a megabyte with random weights: real enough for the whole way from the GGUF file to streamed text, and the
@@ -61,7 +62,11 @@ function embeddings(options: TinyLlamaOptions, vocabulary: number): { input: Flo
   const pairs = successors(options);
   for (const [, to] of pairs) output.fill(0, to * WIDTH, (to + 1) * WIDTH);
   // A sum, as a text that starts over has a first token with two predecessors.
-  for (const [from, to] of pairs) for (let d = 1; d < WIDTH; d++) output[to * WIDTH + d]! += input[from * WIDTH + d]!; // inside both arrays
+  for (const [from, to] of pairs) {
+    const source = input.subarray(from * WIDTH, (from + 1) * WIDTH);
+    const target = output.subarray(to * WIDTH, (to + 1) * WIDTH);
+    target.forEach((value, d) => (target[d] = d === 0 ? 0 : value + (source[d] ?? 0)));
+  }
   return { input, output };
 }
 
@@ -72,7 +77,11 @@ function layer(index: number, random: () => number, loudness: number): GgufTenso
     if (silentRow) values.fill(0, 0, columns);
     return { name: `blk.${index}.${name}.weight`, dimensions: [columns, rows], values };
   };
-  const norm = (name: string): GgufTensor => ({ name: `blk.${index}.${name}.weight`, dimensions: [WIDTH], values: new Float32Array(WIDTH).fill(1) });
+  const norm = (name: string): GgufTensor => ({
+    name: `blk.${index}.${name}.weight`,
+    dimensions: [WIDTH],
+    values: new Float32Array(WIDTH).fill(1),
+  });
   return [
     norm('attn_norm'),
     matrix('attn_q', WIDTH, WIDTH, false),

@@ -12,8 +12,6 @@ const BYTE = 6;
 export const UNKNOWN_TOKEN = 0;
 export const BEGIN_TOKEN = 1;
 export const END_TOKEN = 2;
-export const TURN_START_TOKEN = 3;
-export const TURN_END_TOKEN = 4;
 /** Token id of byte 0; byte b is `FIRST_BYTE_TOKEN + b`. */
 export const FIRST_BYTE_TOKEN = 5;
 export const FIRST_PIECE_TOKEN = FIRST_BYTE_TOKEN + 256;
@@ -33,7 +31,7 @@ export interface Vocabulary {
 }
 
 function pieces(): string[] {
-  const letters = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?:;\'"-'];
+  const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?:;\'"-'.split('');
   return [SPACE, ...letters, ...WORDS.map((word) => SPACE + word)];
 }
 

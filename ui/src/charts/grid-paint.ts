@@ -83,7 +83,7 @@ export function paintKind(pen: Pen, kind: CellKind, at: readonly (readonly [numb
     case 'blocked':
       return frames(palette.lineStrong, thin);
     case 'voting':
-      return side < 5 * ratio ? squares(palette.wash) : frames(palette.verdigris, Math.max(thin, Math.round(side * 0.09)));
+      return side < 3 ? squares(palette.wash) : frames(palette.verdigris, Math.max(thin, Math.round(side * 0.09)));
     case 'running': {
       const risen = Math.max(1, Math.round(side / 2));
       squares(palette.line);

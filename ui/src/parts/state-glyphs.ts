@@ -1,6 +1,9 @@
 import type { DeviceState, JobState } from '#actors/contract/job-states.ts';
 
-import type { GlyphKind } from './Cell.svelte';
+import type { CellKind } from '../charts/cell-kinds.ts';
+
+/** What Cell.svelte draws: `idle` is a machine with nothing to do, `draining` one that takes no more. */
+export type GlyphKind = CellKind | 'idle' | 'draining';
 
 export function glyphOfJob(state: JobState, verified: boolean): GlyphKind {
   switch (state) {

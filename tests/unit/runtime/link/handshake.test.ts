@@ -217,7 +217,7 @@ describe('the server at the door', () => {
       if (pair.sessions.length === entered) continue;
       // Another spelling of the same fields; the answer covers the spelling, so the true client would refuse it.
       entered += 1;
-      expect(readHello(bytes)).toEqual(readHello(signed));
+      expect(readHello(Buffer.from(bytes))).toEqual(readHello(signed));
       const answer = readWelcome(stranger.heard[1] ?? new Uint8Array(0));
       expect(verifyWelcome(answer, { challenge: stranger.challenge, helloFrame: signed }, pair.serverKey.publicKey)).toBe(false);
     }
@@ -367,6 +367,23 @@ describe('the client at the door', () => {
     expect(pair.client.state).toBe('closed');
     expect(pair.client.send({ n: 2 })).toBe('closed');
     expect(pair.lost).toEqual([{ n: 1 }]);
+  });
+
+  it('counts refusals in a row only: a welcome in between starts the count anew', async () => {
+    let known = false;
+    const pair = await openPair({
+      server: { authenticate: async () => (known ? { publicKey: pair.clientKey.publicKey } : { refuse: 'not yet' }) },
+    });
+    const refused = (): number => pair.events.filter((event) => event === 'refused unauthenticated').length;
+    for (let round = 1; round <= 3; round++) {
+      while (refused() < round * 3) await pair.host.advance(20);
+      known = true;
+      while (pair.client.state !== 'open') await pair.host.advance(20);
+      known = false;
+      pair.wire().cut();
+      await pair.host.advance(5);
+    }
+    expect(pair.events).not.toContain('refused unauthenticated for good');
   });
 
   it('goes on trying while the server cannot look it up, and gets in when it can', async () => {

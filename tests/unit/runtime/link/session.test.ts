@@ -300,6 +300,16 @@ describe('what breaks a session', () => {
     expect(pair.lost).toHaveLength(1);
   });
 
+  it('a message that the client refuses: it does not come back for the same one, even when the server did not hear the goodbye', async () => {
+    const pair = await openPair();
+    pair.wire().freeze('server');
+    pair.session().session.send({ n: 'one' } as unknown as Note);
+    await pair.host.advance(1_000);
+    expect(pair.events).toEqual(['open', 'suspended protocol', 'open']);
+    expect(pair.sessions.map((seen) => seen.events)).toEqual([['closed superseded'], []]);
+    expect(pair.faults).toHaveLength(1);
+  });
+
   it('a handler that throws: the session ends as crashed, the server goes on', async () => {
     const pair = await openPair({
       onServerMessage() {
@@ -433,6 +443,17 @@ describe('goodbye', () => {
     expect(pair.sessions).toHaveLength(1);
     expect(pair.events.slice(0, 2)).toEqual(['open', 'suspended shutdown']);
     expect(pair.events.slice(2).every((event) => event === 'unreachable')).toBe(true);
+  });
+
+  it('of a server that nobody answers takes a second, and drops the sockets', async () => {
+    const pair = await openPair();
+    pair.wire().freeze();
+    let done = false;
+    void pair.server.close().then(() => (done = true));
+    await pair.host.advance(DEFAULT_LIMITS.farewellMs - 1);
+    expect([done, pair.wire().closedAt('server')]).toEqual([false, false]);
+    await pair.host.advance(2);
+    expect([done, pair.wire().closedAt('server')]).toEqual([true, true]);
   });
 
   it('of a session by its owner, with a reason', async () => {

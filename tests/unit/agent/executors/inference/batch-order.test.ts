@@ -4,11 +4,15 @@ import { createBatchOrder, queuedSequenceIds } from '#agent/executors/inference/
 
 type Items = Parameters<ReturnType<typeof createBatchOrder>>[0]['items'];
 
-const items = (...lengths: number[]): Items => lengths.map((length) => ({ tokens: Array.from({ length }, () => 1), logits: [], evaluationPriority: 5 })) as unknown as Items;
+const items = (...lengths: number[]): Items =>
+  lengths.map((length) => ({ tokens: Array.from({ length }, () => 1), logits: [], evaluationPriority: 5 })) as unknown as Items;
 
 function plan(ids: number[] | undefined, size: number, ...lengths: number[]): [item: number, amount: number][] {
   const list = items(...lengths);
-  const order = createBatchOrder(() => ids, () => {});
+  const order = createBatchOrder(
+    () => ids,
+    () => {},
+  );
   return order({ items: list, size }).map(({ item, processAmount }) => [list.indexOf(item), processAmount]);
 }
 
@@ -32,7 +36,10 @@ describe('the order of a batch', () => {
 
   it('ticks once a batch', () => {
     let ticks = 0;
-    const order = createBatchOrder(() => undefined, () => (ticks += 1));
+    const order = createBatchOrder(
+      () => undefined,
+      () => (ticks += 1),
+    );
     order({ items: items(1), size: 1 });
     order({ items: items(1), size: 1 });
     expect(ticks).toBe(2);
@@ -45,7 +52,14 @@ describe("the engine's private queue", () => {
   });
 
   it('is left alone when it is anything else', () => {
-    for (const context of [undefined, {}, { _queuedDecodes: 3 }, { _queuedDecodes: [{ sequenceId: 1 }] }, { _queuedDecodes: [{ sequenceId: 1 }, null] }, { _queuedDecodes: [{ id: 1 }, { id: 2 }] }]) {
+    for (const context of [
+      undefined,
+      {},
+      { _queuedDecodes: 3 },
+      { _queuedDecodes: [{ sequenceId: 1 }] },
+      { _queuedDecodes: [{ sequenceId: 1 }, null] },
+      { _queuedDecodes: [{ id: 1 }, { id: 2 }] },
+    ]) {
       expect(queuedSequenceIds(context, 2)).toBeUndefined();
     }
   });

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { readGgufHeader } from '#agent/executors/inference/gguf-header.ts';
@@ -62,7 +62,10 @@ const reshaped = (change: (tensors: GgufContent['tensors'][number][]) => void): 
 
 describe('the strict reader of model files', () => {
   it('takes a sound file, of version 2 as well', () => {
-    writeFileSync(file, patched(4, (bytes, at) => bytes.writeUInt32LE(2, at)));
+    writeFileSync(
+      file,
+      patched(4, (bytes, at) => bytes.writeUInt32LE(2, at)),
+    );
     expect(readGgufHeader(file)).toMatchObject({ version: 2, architecture: 'llama', contextLength: 2048 });
   });
 
@@ -76,34 +79,89 @@ describe('the strict reader of model files', () => {
     ['a key longer than the file', patched(24, (b, at) => b.writeBigUInt64LE(60_000_000n, at)), /^metadata entry 0$/, /length of a key/],
     ['a key with a line break', patched(32, (b, at) => b.write('\n', at)), /^metadata entry 0$/, /characters/],
     ['a value type that does not exist', patched(32 + 20, (b, at) => b.writeUInt32LE(99, at)), /general\.architecture/, /value type 99/],
-    ['a boolean of 2', patched(sound.indexOf('tokenizer.ggml.add_bos_token') + 28 + 4, (b, at) => b.writeUInt8(2, at)), /add_bos_token/, /boolean is 2/],
-    ['an array of arrays', patched(sound.indexOf('tokenizer.ggml.tokens') + 21 + 4, (b, at) => b.writeUInt32LE(9, at)), /ggml\.tokens/, /array of arrays/],
-    ['an array of 2^40', patched(sound.indexOf('tokenizer.ggml.scores') + 21 + 8, (b, at) => b.writeBigUInt64LE(2n ** 40n, at)), /ggml\.scores/, /length of an array/],
+    [
+      'a boolean of 2',
+      patched(sound.indexOf('tokenizer.ggml.add_bos_token') + 28 + 4, (b, at) => b.writeUInt8(2, at)),
+      /add_bos_token/,
+      /boolean is 2/,
+    ],
+    [
+      'an array of arrays',
+      patched(sound.indexOf('tokenizer.ggml.tokens') + 21 + 4, (b, at) => b.writeUInt32LE(9, at)),
+      /ggml\.tokens/,
+      /array of arrays/,
+    ],
+    [
+      'an array of 2^40',
+      patched(sound.indexOf('tokenizer.ggml.scores') + 21 + 8, (b, at) => b.writeBigUInt64LE(2n ** 40n, at)),
+      /ggml\.scores/,
+      /length of an array/,
+    ],
     ['a key that comes twice', withMetadata((e) => e.push(['general.name', { type: 'string', value: 'again' }])), /general\.name/, /twice/],
     ['an alignment of 3', set('general.alignment', { type: 'u32', value: 3 }), /general\.alignment/, /power of two/],
     ['an alignment of 0', set('general.alignment', { type: 'u32', value: 0 }), /general\.alignment/, /power of two/],
     ['no architecture', withMetadata((e) => e.shift()), /architecture/, /name its architecture/],
-    ['an architecture that is a path', set('general.architecture', { type: 'string', value: '../llama' }), /architecture/, /name its architecture/],
+    [
+      'an architecture that is a path',
+      set('general.architecture', { type: 'string', value: '../llama' }),
+      /architecture/,
+      /name its architecture/,
+    ],
     ['an adapter', set('general.type', { type: 'string', value: 'adapter' }), /general\.type/, /not a model/],
     ['one part of several', set('split.count', { type: 'u32', value: 4 }), /split\.count/, /split over several/],
-    ['no vocabulary', withMetadata((e) => e.splice(e.findIndex(([k]) => k === 'tokenizer.ggml.tokens'), 1)), /tokens/, /vocabulary/],
+    [
+      'no vocabulary',
+      withMetadata((e) =>
+        e.splice(
+          e.findIndex(([k]) => k === 'tokenizer.ggml.tokens'),
+          1,
+        ),
+      ),
+      /tokens/,
+      /vocabulary/,
+    ],
     ['fewer scores than tokens', set('tokenizer.ggml.scores', { type: 'array', of: 'f32', values: [0] }), /scores/, /1 entries for/],
     ['token types that are no list', set('tokenizer.ggml.token_type', { type: 'u32', value: 1 }), /token_type/, /no entries for/],
-    ['an end token outside of the vocabulary', set('tokenizer.ggml.eos_token_id', { type: 'u32', value: 1_000_000 }), /eos_token_id/, /outside of the vocabulary/],
+    [
+      'an end token outside of the vocabulary',
+      set('tokenizer.ggml.eos_token_id', { type: 'u32', value: 1_000_000 }),
+      /eos_token_id/,
+      /outside of the vocabulary/,
+    ],
     ['an end token that is a text', set('tokenizer.ggml.eos_token_id', { type: 'string', value: '2' }), /eos_token_id/, /whole number/],
     ['a tensor name of 64 bytes', reshaped((t) => (t[0] = { ...firstOne, name: 'x'.repeat(64) })), /^tensor 0$/, /length of a tensor name/],
     ['a tensor that comes twice', reshaped((t) => t.push(firstOne)), /token_embd/, /twice/],
     ['no dimensions', patched(firstTensor.dimensions, (b, at) => b.writeUInt32LE(0, at)), /token_embd/, /0 dimensions/],
     ['2^31 dimensions', patched(firstTensor.dimensions, (b, at) => b.writeUInt32LE(2 ** 31, at)), /token_embd/, /dimensions/],
     ['a dimension of 0', patched(firstTensor.dimensions + 4, (b, at) => b.writeBigUInt64LE(0n, at)), /token_embd/, /dimension is 0/],
-    ['dimensions whose product overflows', patched(firstTensor.dimensions + 4, (b, at) => b.writeBigUInt64LE(2n ** 52n, at)), /token_embd/, /overflows/],
-    ['a dimension of 2^63', patched(firstTensor.dimensions + 4, (b, at) => b.writeBigUInt64LE(2n ** 63n, at)), /token_embd/, /a dimension is/],
+    [
+      'dimensions whose product overflows',
+      patched(firstTensor.dimensions + 4, (b, at) => b.writeBigUInt64LE(2n ** 52n, at)),
+      /token_embd/,
+      /overflows/,
+    ],
+    [
+      'a dimension of 2^63',
+      patched(firstTensor.dimensions + 4, (b, at) => b.writeBigUInt64LE(2n ** 63n, at)),
+      /token_embd/,
+      /a dimension is/,
+    ],
     ['a tensor type that was retired', patched(firstTensor.type, (b, at) => b.writeUInt32LE(4, at)), /token_embd/, /type 4 is unknown/],
     ['a row that does not fill its blocks', patched(firstTensor.type, (b, at) => b.writeUInt32LE(12, at)), /token_embd/, /blocks of 256/],
     ['a tensor at the wrong place', patched(firstTensor.offset, (b, at) => b.writeBigUInt64LE(32n, at)), /token_embd/, /expected at 0/],
-    ['a tensor far outside of the file', patched(firstTensor.offset, (b, at) => b.writeBigUInt64LE(2n ** 53n - 1n, at)), /token_embd/, /expected at 0/],
+    [
+      'a tensor far outside of the file',
+      patched(firstTensor.offset, (b, at) => b.writeBigUInt64LE(2n ** 53n - 1n, at)),
+      /token_embd/,
+      /expected at 0/,
+    ],
     ['weights that were cut off', sound.subarray(0, sound.length - 4096), /^tensors\.blk\.1/, /ends at byte/],
-    ['tensors that lie on one another', patched(sound.indexOf('output_norm.weight') + 18 + 4 + 8 + 4, (b, at) => b.writeBigUInt64LE(0n, at)), /output_norm/, /expected at/],
+    [
+      'tensors that lie on one another',
+      patched(sound.indexOf('output_norm.weight') + 18 + 4 + 8 + 4, (b, at) => b.writeBigUInt64LE(0n, at)),
+      /output_norm/,
+      /expected at/,
+    ],
   ];
 
   it.each(attacks)('refuses %s', (_what, bytes, where, message) => {

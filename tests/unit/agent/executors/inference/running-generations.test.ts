@@ -33,7 +33,13 @@ describe('the book of running generations', () => {
   });
 
   it('says what may be tried again', () => {
-    for (const [code, retryable] of [['HOST_LOST', true], ['BUSY', true], ['ENGINE', true], ['CONTEXT_LENGTH', false], ['PROMPT', false]] as const) {
+    for (const [code, retryable] of [
+      ['HOST_LOST', true],
+      ['BUSY', true],
+      ['ENGINE', true],
+      ['CONTEXT_LENGTH', false],
+      ['PROMPT', false],
+    ] as const) {
       const { book, outcomes } = setUp();
       book.end('a', { outcome: 'failed', code, reason: 'r', ...counts }, false);
       expect(outcomes).toEqual([{ outcome: 'failed', code, reason: 'r', ...counts, retryable }]);
@@ -44,7 +50,9 @@ describe('the book of running generations', () => {
     const { book, outcomes } = setUp();
     book.tokens('a', 0, [1, 2, 3], 'x');
     book.failAll('HOST_LOST', 'gone');
-    expect(outcomes).toEqual([{ outcome: 'failed', code: 'HOST_LOST', reason: 'gone', promptTokens: 0, completionTokens: 3, retryable: true }]);
+    expect(outcomes).toEqual([
+      { outcome: 'failed', code: 'HOST_LOST', reason: 'gone', promptTokens: 0, completionTokens: 3, retryable: true },
+    ]);
   });
 
   it('tells a cancellation by the consumer from one by an unload', () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { createStopStrings } from '#agent/executors/inference/stop-strings.ts';
@@ -42,16 +42,23 @@ describe('stop strings', () => {
   it('find what a search of the whole text finds', () => {
     const letters = fc.string({ unit: fc.constantFrom('a', 'b', '\u{1F600}'), maxLength: 4 });
     fc.assert(
-      fc.property(fc.array(letters.filter((stop) => stop !== ''), { maxLength: 3 }), fc.array(letters, { maxLength: 12 }), (stops, pieces) => {
-        const whole = pieces.join('');
-        const first = Math.min(...stops.map((stop) => whole.indexOf(stop)).filter((index) => index >= 0));
-        const expected = Number.isFinite(first) ? { text: whole.slice(0, first), stopped: true } : { text: whole, stopped: false };
-        const found = run(stops, pieces);
-        // One that ends earlier in the stream wins over one that begins earlier and ends later: nobody can know.
-        if (found.stopped && expected.stopped) expect(whole.startsWith(found.text)).toBe(true);
-        else expect(found).toEqual(expected);
-        for (const stop of stops) expect(found.stopped ? found.text.includes(stop) : false).toBe(false);
-      }),
+      fc.property(
+        fc.array(
+          letters.filter((stop) => stop !== ''),
+          { maxLength: 3 },
+        ),
+        fc.array(letters, { maxLength: 12 }),
+        (stops, pieces) => {
+          const whole = pieces.join('');
+          const first = Math.min(...stops.map((stop) => whole.indexOf(stop)).filter((index) => index >= 0));
+          const expected = Number.isFinite(first) ? { text: whole.slice(0, first), stopped: true } : { text: whole, stopped: false };
+          const found = run(stops, pieces);
+          // One that ends earlier in the stream wins over one that begins earlier and ends later: nobody can know.
+          if (found.stopped && expected.stopped) expect(whole.startsWith(found.text)).toBe(true);
+          else expect(found).toEqual(expected);
+          for (const stop of stops) expect(found.stopped ? found.text.includes(stop) : false).toBe(false);
+        },
+      ),
       { numRuns: 2000, seed: 20260103 },
     );
   });

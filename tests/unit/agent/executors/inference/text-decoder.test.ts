@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { createTextDecoder } from '#agent/executors/inference/text-decoder.ts';
@@ -30,12 +30,21 @@ describe('the text decoder', () => {
     const byte = fc.integer({ min: 0, max: TOKENS.length - 1 });
     const text = fc.string({ unit: 'grapheme' }).map((value) => [...Buffer.from(value)]);
     fc.assert(
-      fc.property(fc.array(fc.oneof(byte.map((id) => [id]), text), { maxLength: 60 }), (parts) => {
-        const ids = parts.flat();
-        const pieces = decode(ids);
-        expect(pieces.join('')).toBe(detokenize(ids));
-        for (const piece of pieces) expect(piece.isWellFormed()).toBe(true);
-      }),
+      fc.property(
+        fc.array(
+          fc.oneof(
+            byte.map((id) => [id]),
+            text,
+          ),
+          { maxLength: 60 },
+        ),
+        (parts) => {
+          const ids = parts.flat();
+          const pieces = decode(ids);
+          expect(pieces.join('')).toBe(detokenize(ids));
+          for (const piece of pieces) expect(piece.isWellFormed()).toBe(true);
+        },
+      ),
       { numRuns: 1000, seed: 20260102 },
     );
   });

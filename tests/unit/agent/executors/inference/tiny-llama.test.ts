@@ -10,12 +10,17 @@ import { tinyLlama, type TinyLlamaOptions, writeTinyLlama } from '#tests/support
 import { FIRST_BYTE_TOKEN, spell, tinyVocabulary } from '#tests/support/gguf/tiny-vocabulary.ts';
 import { temporaryFolder } from '#tests/support/temporary-folder.ts';
 
-const hashOf = (options?: TinyLlamaOptions): string => createHash('sha256').update(encodeGguf(tinyLlama(options))).digest('hex');
+const hashOf = (options?: TinyLlamaOptions): string =>
+  createHash('sha256')
+    .update(encodeGguf(tinyLlama(options)))
+    .digest('hex');
 
 describe('the tiny model', () => {
   it('has the same bytes on every machine and every day', () => {
     expect(hashOf()).toBe('87f6b0dd095f843224450e8ca0698e8eafd85398fa0df3679c40be810ffd86c1');
-    expect(hashOf({ recite: ' one day the little fox', ends: true })).toBe('8b3a9a6e2bcf179068fcd94355995c4e6a53fca6c2c9e215b2dcaddd8f1e8581');
+    expect(hashOf({ recite: ' one day the little fox', ends: true })).toBe(
+      '8b3a9a6e2bcf179068fcd94355995c4e6a53fca6c2c9e215b2dcaddd8f1e8581',
+    );
   });
 
   it('differs by seed', () => {
@@ -36,7 +41,11 @@ describe('the tiny model', () => {
   it('can spell any text', () => {
     const { tokens } = tinyVocabulary();
     const written = (text: string): string =>
-      Buffer.concat(spell(text).map((id) => (id < FIRST_BYTE_TOKEN + 256 ? Buffer.from([id - FIRST_BYTE_TOKEN]) : Buffer.from((tokens[id] ?? '').replaceAll('\u2581', ' '))))).toString();
+      Buffer.concat(
+        spell(text).map((id) =>
+          id < FIRST_BYTE_TOKEN + 256 ? Buffer.from([id - FIRST_BYTE_TOKEN]) : Buffer.from((tokens[id] ?? '').replaceAll('\u2581', ' ')),
+        ),
+      ).toString();
     for (const text of [' one day', 'Hello, grid!', '😀é日\n', ' the unknownword', '']) expect(written(text)).toBe(text);
   });
 
