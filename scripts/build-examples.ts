@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import asc from 'assemblyscript/asc';
+import { main as asc } from 'assemblyscript/asc';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const EXAMPLES = ['word-count', 'render'];
@@ -24,7 +24,7 @@ const OPTIONS = [
 
 async function compile(name: string): Promise<Uint8Array> {
   let module: Uint8Array | undefined;
-  const { error, stderr } = await asc.main(
+  const { error, stderr } = await asc(
     [`examples/${name}/assembly/index.ts`, `--baseDir=${ROOT}`, `--outFile=${name}.wasm`, ...OPTIONS],
     {
       readFile: (file, folder) => readFile(path.resolve(folder, file), 'utf8').catch(() => null),

@@ -62,14 +62,10 @@ export async function packJob(file: string, overrides: PackOverrides = {}): Prom
     args: job.merge.args,
   };
   const packed = await packShards(folder, job, overrides.root);
-  const { version, name, kind, args, limits } = job;
-  const spec = checkSpec({
-    ...{ version, name, kind, module, args, limits, merge },
-    ...{ quorum: job.quorum, maxFailures: job.maxFailures, priority: job.priority, view: job.view },
-    shards: packed.count === undefined ? { inputs: packed.inputs.map(keep) } : { count: packed.count },
-    ...(overrides.name === undefined ? {} : { name: overrides.name }),
-    ...(overrides.quorum === undefined ? {} : { quorum: overrides.quorum }),
-  });
+  const shards = packed.count === undefined ? { inputs: packed.inputs.map(keep) } : { count: packed.count };
+  const name = overrides.name ?? job.name;
+  const quorum = overrides.quorum ?? job.quorum;
+  const spec = checkSpec({ ...job, name, quorum, module, merge, shards });
   const bytes = packed.inputs.reduce((total, { ref }) => total + ref.size, 0);
   return { spec, objects: [...objects.values()], files: packed.files, bytes, leftOut: packed.leftOut };
 }

@@ -206,7 +206,6 @@ export class Cell extends Runner {
   }
 
   #tearDown(): void {
-    this.#deadline?.cancel();
     this.#deadline = null;
     this.#ordered = false;
     this.#disconnect();

@@ -20,63 +20,63 @@ export interface Runnable {
  * are not. Only a full yield lets sockets and timers through; microtasks and message ports would starve them.
  */
 export class Dispatcher {
-  readonly _host: Host;
-  readonly _onYield: (now: number) => void;
-  _ring = vacant<Runnable>(FIRST_RING);
-  _mask = FIRST_RING - 1;
-  _head = 0;
-  _tail = 0;
-  _draining = false;
+  readonly #host: Host;
+  readonly #onYield: (now: number) => void;
+  #ring = vacant<Runnable>(FIRST_RING);
+  #mask = FIRST_RING - 1;
+  #head = 0;
+  #tail = 0;
+  #draining = false;
 
   /** `onYield` runs after each yield, before the next turn, with the monotonic time. */
   constructor(host: Host, onYield: (now: number) => void) {
-    this._host = host;
-    this._onYield = onYield;
+    this.#host = host;
+    this.#onYield = onYield;
   }
 
   /** Puts it at the end of the run queue. The caller sees to it that nobody stands there twice. */
   ready(runnable: Runnable): void {
-    this._ring[this._tail] = runnable;
-    this._tail = (this._tail + 1) & this._mask;
-    if (this._tail === this._head) this._grow();
-    if (!this._draining) {
-      this._draining = true;
-      this._host.scheduler.microtask(this._drain);
+    this.#ring[this.#tail] = runnable;
+    this.#tail = (this.#tail + 1) & this.#mask;
+    if (this.#tail === this.#head) this.#grow();
+    if (!this.#draining) {
+      this.#draining = true;
+      this.#host.scheduler.microtask(this.#drain);
     }
   }
 
-  readonly _drain = (): void => {
+  readonly #drain = (): void => {
     let turns = 0;
     let sliceEnd = 0;
-    while (this._head !== this._tail) {
-      const runnable = this._ring[this._head];
-      this._ring[this._head] = null;
-      this._head = (this._head + 1) & this._mask;
+    while (this.#head !== this.#tail) {
+      const runnable = this.#ring[this.#head];
+      this.#ring[this.#head] = undefined;
+      this.#head = (this.#head + 1) & this.#mask;
       runnable?.run();
       if (++turns % TURNS_PER_CLOCK_READ === 0) {
-        const now = this._host.clock.now();
+        const now = this.#host.clock.now();
         if (sliceEnd === 0) sliceEnd = now + SLICE_MS;
         if (turns >= TURNS_PER_SLICE || now > sliceEnd) {
-          this._host.scheduler.yieldThen(this._resume);
+          this.#host.scheduler.yieldThen(this.#resume);
           return;
         }
       }
     }
-    this._draining = false;
+    this.#draining = false;
   };
 
-  readonly _resume = (): void => {
-    this._onYield(this._host.clock.now());
-    this._drain();
+  readonly #resume = (): void => {
+    this.#onYield(this.#host.clock.now());
+    this.#drain();
   };
 
-  _grow(): void {
-    const length = this._ring.length;
+  #grow(): void {
+    const length = this.#ring.length;
     const ring = vacant<Runnable>(length * 2);
-    for (let i = 0; i < length; i++) ring[i] = this._ring[(this._head + i) & this._mask] ?? null;
-    this._ring = ring;
-    this._mask = ring.length - 1;
-    this._head = 0;
-    this._tail = length;
+    for (let i = 0; i < length; i++) ring[i] = this.#ring[(this.#head + i) & this.#mask];
+    this.#ring = ring;
+    this.#mask = ring.length - 1;
+    this.#head = 0;
+    this.#tail = length;
   }
 }

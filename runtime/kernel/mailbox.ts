@@ -1,6 +1,7 @@
 import { vacant } from '#runtime/kernel/vacant.ts';
 
 const FIRST_RING = 8;
+const NO_RING: unknown[] = [];
 
 /** Where a message would stand, and none does. */
 export const NONE = 0x3fff_ffff;
@@ -12,7 +13,7 @@ export const NONE = 0x3fff_ffff;
  * a negative code tells them apart. Its body is the payload of a tell, or the `PendingAsk`.
  *
  * Most actors hold at most one message at a time, so the first goes into a slot and the ring is made when a second one waits.
- * The slot is used only while the ring is empty: that keeps the order. Slot and ring stand in the object itself (actors extend it),
+ * The slot is filled only while the ring is empty, and emptied before it: that keeps the order. Slot and ring stand in the object itself (actors extend it),
  * which spares a message two indirections.
  */
 export class Mailbox {
@@ -22,11 +23,13 @@ export class Mailbox {
   protected body: unknown = undefined;
   protected slotCode = NONE;
   protected slotBody: unknown = undefined;
-  /** Code and body of each message side by side. One place stays free, so that head = tail means empty. */
-  private ring: unknown[] | null = null;
+  /** Code and body of each message side by side. */
+  private ring: unknown[] = NO_RING;
   private mask = 0;
   private head = 0;
   private tail = 0;
+  /** With fewer words than this in the ring, one more message fits for sure. */
+  private brim = 0;
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -39,18 +42,10 @@ export class Mailbox {
 
   /** Appends it, or answers `false` when the mailbox is full. */
   protected push(code: number, body: unknown): boolean {
-    const words = (this.tail - this.head) & this.mask;
-    const vacant = this.slotCode === NONE;
-    if (words === 0 && vacant) {
-      this.slotCode = code;
-      this.slotBody = body;
-      return true;
-    }
-    if ((words >> 1) + (vacant ? 0 : 1) >= this.capacity) return false;
-    const ring = this.ring !== null && words + 2 <= this.mask ? this.ring : this.grow();
     const tail = this.tail;
-    ring[tail] = code;
-    ring[tail + 1] = body;
+    if (((tail - this.head) & this.mask) >= this.brim) return this.pushTightly(code, body);
+    this.ring[tail] = code;
+    this.ring[tail + 1] = body;
     this.tail = (tail + 2) & this.mask;
     return true;
   }
@@ -66,7 +61,7 @@ export class Mailbox {
     }
     const head = this.head;
     const ring = this.ring;
-    if (head === this.tail || ring === null) return false;
+    if (head === this.tail) return false;
     // Even places hold codes.
     this.code = ring[head] as number;
     this.body = ring[head + 1];
@@ -81,8 +76,24 @@ export class Mailbox {
     this.body = undefined;
   }
 
-  private grow(): unknown[] {
-    const old = this.ring ?? [];
+  private pushTightly(code: number, body: unknown): boolean {
+    const depth = this.depth;
+    if (depth >= this.capacity) return false;
+    if (depth === 0) {
+      this.slotCode = code;
+      this.slotBody = body;
+      return true;
+    }
+    if (((this.tail - this.head) & this.mask) + 2 > this.mask) this.grow();
+    this.ring[this.tail] = code;
+    this.ring[this.tail + 1] = body;
+    this.tail = (this.tail + 2) & this.mask;
+    return true;
+  }
+
+  /** One place of a ring stays free, so that head = tail means empty. */
+  private grow(): void {
+    const old = this.ring;
     const words = (this.tail - this.head) & this.mask;
     const ring = vacant<unknown>(Math.max(FIRST_RING * 2, old.length * 2));
     for (let at = 0; at < words; at++) ring[at] = old[(this.head + at) & this.mask];
@@ -90,6 +101,7 @@ export class Mailbox {
     this.mask = ring.length - 1;
     this.head = 0;
     this.tail = words;
-    return ring;
+    // The slot may hold one message more.
+    this.brim = Math.min(ring.length - 2, 2 * (this.capacity - 1));
   }
 }

@@ -30,11 +30,11 @@ export type RefClass = new (cell: Cell) => ActorRef;
 export class ActorRef {
   /** Where the actor is in the tree, as in `/jobs/job-123`. */
   readonly path: string;
-  readonly _cell: Cell;
+  readonly #cell: Cell;
 
   constructor(cell: Cell) {
     this.path = cell.path;
-    this._cell = cell;
+    this.#cell = cell;
   }
 
   toString(): string {
@@ -47,18 +47,18 @@ export class ActorRef {
 
   /** For the kernel only: the way from an address to the actor behind it. */
   static cellOf(ref: ActorRef): Cell {
-    return ref._cell;
+    return ref.#cell;
   }
 
   static tellStub(kind: number): (this: ActorRef, payload: unknown) => Admission {
     return function tell(payload) {
-      return this._cell.tell(kind, payload);
+      return this.#cell.tell(kind, payload);
     };
   }
 
   static askStub(kind: number): (this: ActorRef, payload: unknown, options: AskOptions) => Promise<unknown> {
     return function ask(payload, options) {
-      return this._cell.ask(kind, payload, options.timeoutMs);
+      return this.#cell.ask(kind, payload, options.timeoutMs);
     };
   }
 }

@@ -28,7 +28,7 @@ export abstract class WheelTimer {
  */
 export class TimerWheel {
   readonly #host: Host;
-  readonly #near = vacant<WheelTimer>(SLOTS);
+  readonly #near = vacant<WheelTimer | null>(SLOTS).fill(null);
   #far: WheelTimer | null = null;
   #nearCount = 0;
   #farCount = 0;

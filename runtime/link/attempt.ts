@@ -131,9 +131,18 @@ export function createAttempt(options: AttemptOptions): Attempt {
     }
     const { sessionId, lastSeqSeen, payload } = options.state();
     messageSize(payload, limits.messageBytes);
-    const unsigned = { protocol: PROTOCOL, peer: options.peer, bootId: options.bootId, sessionId, lastSeqSeen, nonce: freshNonce(entropy), payload: writePayload(payload) };
+    const unsigned = {
+      protocol: PROTOCOL,
+      peer: options.peer,
+      bootId: options.bootId,
+      sessionId,
+      lastSeqSeen,
+      nonce: freshNonce(entropy),
+      payload: writePayload(payload),
+    };
     const helloFrame = writeHello(signHello(unsigned, challenge, key));
-    if (helloFrame.length > limits.helloBytes) throw new GridError('TOO_LARGE', `The hello has ${helloFrame.length} bytes; the limit is ${limits.helloBytes}.`);
+    if (helloFrame.length > limits.helloBytes)
+      throw new GridError('TOO_LARGE', `The hello has ${helloFrame.length} bytes; the limit is ${limits.helloBytes}.`);
     to.send(helloFrame);
     return { challenge, helloFrame };
   }

@@ -179,7 +179,8 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
 
   function assemble(last: Uint8Array): Uint8Array {
     if (parts.length === 0) return last;
-    if (partsBytes + last.length > limits.messageBytes + BATCH_SLACK) throw new LinkViolation(`A message has more than ${limits.messageBytes} bytes.`);
+    if (partsBytes + last.length > limits.messageBytes + BATCH_SLACK)
+      throw new LinkViolation(`A message has more than ${limits.messageBytes} bytes.`);
     const whole = Buffer.concat([...parts, last]);
     parts = [];
     partsBytes = 0;

@@ -7,6 +7,7 @@ import type { KeyPair } from '#runtime/identity/keys.ts';
 import { createAttempt, type Attempt } from './attempt.ts';
 import type { Channel, Down } from './channel.ts';
 import { createConversation } from './conversation.ts';
+import type { Receiver } from './greeting.ts';
 import { freshId, type Entropy, type Welcome } from './handshake.ts';
 import { linkLimits, type LinkLimits } from './limits.ts';
 import type { SocketLike } from './socket.ts';
@@ -134,11 +135,11 @@ export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): 
     attempt = undefined;
     if (state === 'closed') return;
     failures += 1;
-    const pauseMs = backoffMs(failures, { minMs: limits.backoffMinMs, maxMs: limits.backoffMaxMs, jitter: 0.5 }, host.random);
+    const pauseMs = backoffMs(failures, { minMs: limits.backoffMinMs, maxMs: limits.backoffMaxMs, jitter: 0.5 }, () => host.random());
     retry = host.scheduler.after(pauseMs, dial);
   }
 
-  function onWelcome(socket: SocketLike, welcome: Welcome): { receive(data: Uint8Array): void; socketClosed(): void } {
+  function onWelcome(socket: SocketLike, welcome: Welcome): Receiver {
     attempt = undefined;
     refusals = 0;
     openedAt = host.clock.now();
@@ -155,7 +156,7 @@ export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): 
     handBack(lost);
     call(() => options.onOpen({ resumed }));
     return {
-      receive: channel.receive,
+      receive: (data) => channel.receive(data),
       socketClosed() {
         channel.socketClosed();
         if (liveSocket === socket) liveSocket = undefined;
@@ -165,7 +166,7 @@ export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): 
   }
 
   /** The next attempt asks for a new session. */
-  function reject(socket: SocketLike, error: unknown): { receive(): void; socketClosed(): void } {
+  function reject(socket: SocketLike, error: unknown): Receiver {
     sessionId = null;
     socket.close();
     call(() => options.onFault?.(error));

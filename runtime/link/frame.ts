@@ -43,11 +43,18 @@ export function writeFrame(header: Header, body: Uint8Array): Uint8Array {
 /** The frame's header and body (a view). Throws `LinkViolation` for anything that is no frame of at most `maxBody` bytes of body. */
 export function readFrame(data: Uint8Array, maxBody: number): { header: Header; body: Uint8Array } {
   if (data.length < HEADER_BYTES) throw new LinkViolation(`A frame of ${data.length} bytes is too short.`);
-  if (data.length > HEADER_BYTES + maxBody) throw new LinkViolation(`A frame of ${data.length} bytes is over the limit of ${HEADER_BYTES + maxBody}.`);
+  if (data.length > HEADER_BYTES + maxBody)
+    throw new LinkViolation(`A frame of ${data.length} bytes is over the limit of ${HEADER_BYTES + maxBody}.`);
   const view = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   const kind = view.readUInt8(0);
   if (!isKind(kind)) throw new LinkViolation(`There is no frame of kind ${kind}.`);
-  const header = { kind, generation: view.readUInt32BE(1), frame: view.readUInt32BE(5), first: view.readUIntBE(9, 6), ack: view.readUIntBE(15, 6) };
+  const header = {
+    kind,
+    generation: view.readUInt32BE(1),
+    frame: view.readUInt32BE(5),
+    first: view.readUIntBE(9, 6),
+    ack: view.readUIntBE(15, 6),
+  };
   return { header, body: view.subarray(HEADER_BYTES) };
 }
 

@@ -100,7 +100,8 @@ export function createGreeting(options: GreetingOptions): Greeting {
     if (state !== 'challenged') return;
     state = 'asking';
     try {
-      if (data.length > limits.helloBytes) throw new LinkViolation(`A hello of ${data.length} bytes is over the limit of ${limits.helloBytes}.`);
+      if (data.length > limits.helloBytes)
+        throw new LinkViolation(`A hello of ${data.length} bytes is over the limit of ${limits.helloBytes}.`);
       const helloFrame = Uint8Array.from(data);
       const hello = readHello(helloFrame);
       peer = hello.peer;

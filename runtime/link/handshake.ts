@@ -29,7 +29,11 @@ const Nonce = Bytes.refine((bytes) => bytes.length === NONCE_BYTES, `expected ${
 const Signature = Bytes.refine((bytes) => bytes.length === 64, 'expected 64 bytes');
 const SessionId = z.string().regex(/^[0-9a-f]{32}$/);
 /** 48 bits, as in the frame's header. */
-const Seq = z.number().int().min(0).max(2 ** 48 - 1);
+const Seq = z
+  .number()
+  .int()
+  .min(0)
+  .max(2 ** 48 - 1);
 
 const Challenge = z.strictObject({ protocol: Protocol, serverKey: z.string().regex(/^[0-9a-f]{64}$/), nonce: Nonce });
 const Hello = z.strictObject({

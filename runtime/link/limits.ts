@@ -68,7 +68,8 @@ export function linkLimits(changes: Partial<LinkLimits> = {}): LinkLimits {
   for (const [name, value] of Object.entries(limits)) {
     if (!(Number.isFinite(value) && value > 0)) throw bad(name, `${String(value)} is not a positive number`);
   }
-  if (limits.deadAfterMs <= limits.pingAfterMs) throw bad('deadAfterMs', 'it must be longer than pingAfterMs, or no ping could be answered');
+  if (limits.deadAfterMs <= limits.pingAfterMs)
+    throw bad('deadAfterMs', 'it must be longer than pingAfterMs, or no ping could be answered');
   if (limits.frameBytes < MIN_PART_BYTES) throw bad('frameBytes', `it must be at least ${MIN_PART_BYTES}`);
   if (limits.backoffMaxMs < limits.backoffMinMs) throw bad('backoffMaxMs', 'it must not be shorter than backoffMinMs');
   return limits;

@@ -20,7 +20,10 @@ export function messageSize(message: unknown, limit: number): number {
 
   const add = (bytes: number): void => {
     total += bytes;
-    if (total > limit) throw new GridError('TOO_LARGE', `A message for the link has more than ${limit} bytes.`, { fix: 'Send large bodies through the object store.' });
+    if (total > limit)
+      throw new GridError('TOO_LARGE', `A message for the link has more than ${limit} bytes.`, {
+        fix: 'Send large bodies through the object store.',
+      });
   };
   const walk = (value: unknown, depth: number, key: string): void => {
     if (typeof value === 'string') return add(textSize(value));

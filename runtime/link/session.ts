@@ -72,7 +72,17 @@ export interface SessionOptions<In> {
   readonly onEnded: () => void;
 }
 
-export function createSession<In, Out>({ host, limits, id, peer, bootId, payload, decode, onFault, onEnded }: SessionOptions<In>): ServerSession<In, Out> {
+export function createSession<In, Out>({
+  host,
+  limits,
+  id,
+  peer,
+  bootId,
+  payload,
+  decode,
+  onFault,
+  onEnded,
+}: SessionOptions<In>): ServerSession<In, Out> {
   const fault = (error: unknown): void => onFault(peer, error);
   const suspended = createSignal<[]>(fault);
   const resumed = createSignal<[]>(fault);

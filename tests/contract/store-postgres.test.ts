@@ -51,12 +51,12 @@ describe('beside an open transaction', () => {
     return { scene, db: orm.em.fork().getKysely<unknown>() };
   }
 
-  /** True while some statement of this database waits for a lock. */
-  async function somebodyWaits(db: Kysely<unknown>): Promise<boolean> {
+  /** How many statements of this database wait for a lock. */
+  async function waiting(db: Kysely<unknown>): Promise<number> {
     const { rows } = await sql`
       select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
     `.execute(db);
-    return rows.length > 0;
+    return rows.length;
   }
 
   it('a claim walks past shards that are locked', async () => {
@@ -76,12 +76,31 @@ describe('beside an open transaction', () => {
     const { taking, committed } = await db.transaction().execute(async (tx) => {
       await sql`select id from job_shards for update`.execute(tx);
       const committed = scene.one(scene.vote(lease));
-      await expect.poll(() => somebodyWaits(db)).toBe(true);
-      return { committed, taking: scene.store.takePartitions('coordinator-2') };
+      await expect.poll(() => waiting(db)).toBe(1);
+      const taking = scene.store.takePartitions('coordinator-2');
+      await expect.poll(() => waiting(db)).toBe(2);
+      return { committed, taking };
     });
     expect(await committed).toMatchObject({ applied: true });
     await taking;
     await expect(scene.one(scene.end(lease, 'failed'))).rejects.toThrow(StaleEpoch);
+  });
+
+  it('a coordinator that takes the partitions waits for a claim, too', async () => {
+    const { scene, db } = await open();
+    await scene.runningJob({ quorum: 1 });
+    const { taking, claiming } = await db.transaction().execute(async (tx) => {
+      await sql`update jobs set reason = 'held'`.execute(tx);
+      const claiming = scene.claim(['a']);
+      await expect.poll(() => waiting(db)).toBe(1);
+      const taking = scene.store.takePartitions('coordinator-2');
+      await expect.poll(() => waiting(db)).toBe(2);
+      return { claiming, taking };
+    });
+    const [lease] = await claiming;
+    expect(lease?.fence.epoch).toBe(scene.epoch());
+    expect([...(await taking).values()]).not.toContain(lease?.fence.epoch);
+    await expect(scene.claim(['b'])).rejects.toThrow(StaleEpoch);
   });
 
   it('a paused job gets no lease any more, not even from a claim that began before', async () => {
@@ -90,7 +109,7 @@ describe('beside an open transaction', () => {
     const { claiming } = await db.transaction().execute(async (tx) => {
       await sql`update jobs set state = 'paused' where id = ${JOB}`.execute(tx);
       const claiming = scene.claim(['a']);
-      await expect.poll(() => somebodyWaits(db)).toBe(true);
+      await expect.poll(() => waiting(db)).toBe(1);
       return { claiming };
     });
     expect(await claiming).toEqual([]);
@@ -105,7 +124,7 @@ describe('beside an open transaction', () => {
       await sql`set local deadlock_timeout = '60s'`.execute(tx);
       await sql`select id from job_shards where shard_index = 1 for update`.execute(tx);
       const batch = scene.store.commit(leases.map((lease) => scene.vote(lease, 'accept')));
-      await expect.poll(() => somebodyWaits(db)).toBe(true);
+      await expect.poll(() => waiting(db)).toBe(1);
       // The batch holds shard 0 and waits for shard 1. Only its own side looks for deadlocks soon enough to find this one.
       await sql`select id from job_shards where shard_index = 0 for update`.execute(tx);
       return { batch };

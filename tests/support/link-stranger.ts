@@ -38,7 +38,15 @@ export async function callAsStranger(pair: LinkPair): Promise<Stranger> {
     },
     codec: createCodec(),
     hello(changes = {}, key = pair.clientKey) {
-      const hello = { protocol: 1, peer: 'agent', bootId: 'boot', sessionId: null, lastSeqSeen: 0, nonce: entropy(32), payload: writePayload({ who: 'stranger' }) };
+      const hello = {
+        protocol: 1,
+        peer: 'agent',
+        bootId: 'boot',
+        sessionId: null,
+        lastSeqSeen: 0,
+        nonce: entropy(32),
+        payload: writePayload({ who: 'stranger' }),
+      };
       return writeHello(signHello({ ...hello, ...changes }, challenge, key));
     },
     frame(header, body = new Uint8Array(0)) {

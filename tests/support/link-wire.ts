@@ -43,7 +43,13 @@ interface End {
   arriving: Cancellable[];
 }
 
-export function createWire({ host, random = host.random, delayMs = [1, 1], repeat = 0, tamper = (data) => data }: WireOptions): Wire {
+export function createWire({
+  host,
+  random = () => host.random(),
+  delayMs = [1, 1],
+  repeat = 0,
+  tamper = (data) => data,
+}: WireOptions): Wire {
   const sent: { from: 'client' | 'server'; data: Uint8Array }[] = [];
   let torn = false;
   const client = createEnd('client', () => server);

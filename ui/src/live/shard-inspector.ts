@@ -1,7 +1,7 @@
 import { SHARD_STATES, type ShardState } from '#actors/contract/job-states.ts';
 import { ShardDetail, type ProblemJson } from '#actors/contract/live.ts';
 
-import type { ReceiptCheck } from '../worker/receipt-check.ts';
+import type { Claim, ReceiptFinding } from '../worker/receipt-check.ts';
 import type { GridHttp } from './grid-http.ts';
 import type { GridSocket } from './grid-socket.ts';
 import { asProblem } from './problem.ts';
@@ -18,7 +18,7 @@ import type { Timing } from './timing.ts';
 export type Proof =
   | { readonly phase: 'recorded' }
   | { readonly phase: 'checking' }
-  | { readonly phase: 'checked'; readonly check: ReceiptCheck; readonly receipt: unknown }
+  | { readonly phase: 'checked'; readonly check: ReceiptFinding; readonly receipt: unknown }
   | { readonly phase: 'unchecked'; readonly problem: ProblemJson };
 
 export interface ShardView {
@@ -42,12 +42,12 @@ export interface ShardInspectorOptions {
   readonly socket: GridSocket;
   readonly http: Pick<GridHttp, 'receipt'>;
   readonly timing: Timing;
-  readonly verify: (receipt: unknown) => Promise<ReceiptCheck>;
+  readonly verify: (receipt: unknown, claim: Claim) => Promise<ReceiptFinding>;
   readonly job: string;
 }
 
 const REFRESH_MS = 1_000;
-const OPEN: readonly (ShardState | undefined)[] = ['pending', 'leased', 'voting'];
+const OPEN: ReadonlySet<ShardState | undefined> = new Set(['pending', 'leased', 'voting']);
 const NOTHING: ShardView = { phase: 'none', index: null, detail: null, proof: { phase: 'recorded' }, problem: null };
 
 export function inspectShard({ socket, http, timing, verify, job }: ShardInspectorOptions): ShardInspector {
@@ -70,20 +70,20 @@ export function inspectShard({ socket, http, timing, verify, job }: ShardInspect
       const detail = ShardDetail.parse(await socket.request('shard', { job, index }));
       if (!current()) return;
       show({ phase: 'ready', detail, problem: null });
-      if (detail.state === 'sealed') await prove(index, current);
+      if (detail.state === 'sealed') await prove({ job, shard: index, output: detail.output?.sha256 ?? null }, current);
     } catch (error) {
       const problem = asProblem(error, { code: 'INTERNAL', message: 'The grid described this shard in a form that this page does not know.' });
       if (current()) show({ phase: view.get().detail ? 'ready' : 'failed', problem });
     }
   }
 
-  async function prove(index: number, current: () => boolean): Promise<void> {
+  async function prove(claim: Claim, current: () => boolean): Promise<void> {
     if (view.get().proof.phase === 'checked') return;
     show({ proof: { phase: 'checking' } });
     let proof: Proof;
     try {
-      const receipt = await http.receipt(job, index);
-      proof = receipt === null ? { phase: 'recorded' } : { phase: 'checked', receipt, check: await verify(receipt) };
+      const receipt = await http.receipt(job, claim.shard);
+      proof = receipt === null ? { phase: 'recorded' } : { phase: 'checked', receipt, check: await verify(receipt, claim) };
     } catch (error) {
       proof = { phase: 'unchecked', problem: asProblem(error, { code: 'INTERNAL', message: 'This browser could not check the receipt.' }) };
     }
@@ -107,7 +107,7 @@ export function inspectShard({ socket, http, timing, verify, job }: ShardInspect
     touch(state, votes) {
       if (view.get().index === null || closed) return;
       const moved = seenState !== undefined && state !== seenState;
-      const voted = votes !== seenVotes && OPEN.includes(state === undefined ? undefined : SHARD_STATES[state]);
+      const voted = votes !== seenVotes && OPEN.has(state === undefined ? undefined : SHARD_STATES[state]);
       seenState = state;
       seenVotes = votes;
       if (moved) {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 import { createChannel, type Channel, type Down } from '#runtime/link/channel.ts';
 import { createCodec } from '#runtime/link/codec.ts';
@@ -19,11 +19,11 @@ interface Bench {
   readonly arrived: { first: number; messages: readonly unknown[] }[];
   readonly downs: Down[];
   /** Makes the clock of the channel jump, as after a pause of the process. */
-  pauseProcess(ms: number): void;
+  readonly pauseProcess: (ms: number) => void;
   /** Bytes that lie in the socket: read when the event loop goes round, before anything that was put off until then. */
   readonly unread: Uint8Array[];
   /** Frames that came out of the channel. */
-  replies(): Header[];
+  readonly replies: () => Header[];
 }
 
 let benches: Bench[] = [];
@@ -39,7 +39,7 @@ function setUp(limits: Partial<LinkLimits> = {}): Bench {
   const channel: Channel = createChannel({
     host: {
       ...host,
-      clock: { now: () => host.clock.now() + jumped, wall: host.clock.wall },
+      clock: { now: () => host.clock.now() + jumped, wall: () => host.clock.wall() },
       scheduler: {
         ...host.scheduler,
         yieldThen(run) {
@@ -108,7 +108,10 @@ describe('a channel', () => {
     channel.receive(frame(2, KIND.data, { first: 2, generation: 3 }, batch('late')));
     channel.receive(frame(2, KIND.data, { first: 2, generation: 5 }, batch('early')));
     channel.receive(frame(2, KIND.data, { first: 2 }, batch('b')));
-    expect(arrived).toEqual([{ first: 1, messages: ['a'] }, { first: 2, messages: ['b'] }]);
+    expect(arrived).toEqual([
+      { first: 1, messages: ['a'] },
+      { first: 2, messages: ['b'] },
+    ]);
     expect(downs).toEqual([]);
   });
 

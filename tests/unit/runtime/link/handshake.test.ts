@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { generateKeyPair } from '#runtime/identity/keys.ts';
@@ -33,7 +33,15 @@ const peerKey = generateKeyPair(seededEntropy(2));
 const otherKey = generateKeyPair(seededEntropy(3));
 const nonce = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 const challenge: Challenge = { protocol: 1, serverKey: serverKey.publicKey, nonce: nonce(1) };
-const hello: UnsignedHello = { protocol: 1, peer: 'agent', bootId: 'boot', sessionId: 'ab'.repeat(16), lastSeqSeen: 7, nonce: nonce(2), payload: writePayload({ slots: 4 }) };
+const hello: UnsignedHello = {
+  protocol: 1,
+  peer: 'agent',
+  bootId: 'boot',
+  sessionId: 'ab'.repeat(16),
+  lastSeqSeen: 7,
+  nonce: nonce(2),
+  payload: writePayload({ slots: 4 }),
+};
 const asked: Asked = { challenge, helloFrame: Uint8Array.of(17, 1, 2, 3) };
 const welcome: UnsignedWelcome = { sessionId: 'cd'.repeat(16), generation: 3, lastSeqSeen: 9, resumed: true };
 
@@ -134,7 +142,11 @@ describe('the server at the door', () => {
     }
     expect(answers).toEqual([answers[0], answers[0], answers[0]]);
     expect(answers[0]).toEqual(['unauthenticated', 2, expect.any(Number), true]);
-    expect(pair.refusals).toEqual(['nobody of that name', 'the signature is not by the key of this peer', 'the signature is not by the key of this peer']);
+    expect(pair.refusals).toEqual([
+      'nobody of that name',
+      'the signature is not by the key of this peer',
+      'the signature is not by the key of this peer',
+    ]);
     expect(pair.sessions).toEqual([]);
   });
 
@@ -152,7 +164,11 @@ describe('the server at the door', () => {
 
   it('takes keys as bytes, and none that is malformed', async () => {
     const enrolled = (await openServer()).clientKey.publicKey;
-    for (const [publicKey, enters] of [[Buffer.from(enrolled, 'hex'), true], ['zz', false], [new Uint8Array(3), false]] as const) {
+    for (const [publicKey, enters] of [
+      [Buffer.from(enrolled, 'hex'), true],
+      ['zz', false],
+      [new Uint8Array(3), false],
+    ] as const) {
       const pair = await openServer({ server: { authenticate: async () => ({ publicKey }) } });
       const stranger = await callAsStranger(pair);
       await stranger.send(stranger.hello());
@@ -183,7 +199,13 @@ describe('the server at the door', () => {
 
   it('drops who sends anything else, without an answer', async () => {
     const pair = await openServer();
-    const hellos = [new Uint8Array(0), Uint8Array.of(17), Uint8Array.of(1, 2, 3), Buffer.alloc(DEFAULT_LIMITS.helloBytes + 1, 17), Buffer.concat([Uint8Array.of(17), createCodec().encode({ peer: 'agent' })])];
+    const hellos = [
+      new Uint8Array(0),
+      Uint8Array.of(17),
+      Uint8Array.of(1, 2, 3),
+      Buffer.alloc(DEFAULT_LIMITS.helloBytes + 1, 17),
+      Buffer.concat([Uint8Array.of(17), createCodec().encode({ peer: 'agent' })]),
+    ];
     for (const bytes of hellos) {
       const stranger = await callAsStranger(pair);
       await stranger.send(bytes);
@@ -444,7 +466,9 @@ describe('the client at the door', () => {
 
   it('takes a hello that is too large for a failed attempt', async () => {
     const failures: unknown[] = [];
-    await openPair({ client: { hello: () => ({ large: new Uint8Array(3_000_000) }), onUnreachable: (error) => void failures.push(error) } });
+    await openPair({
+      client: { hello: () => ({ large: new Uint8Array(3_000_000) }), onUnreachable: (error) => void failures.push(error) },
+    });
     expect(String(failures[0])).toContain('The hello has 3000');
   });
 

@@ -37,7 +37,7 @@ async function storm(pair: LinkPair, seed: number, cuts: number): Promise<Weathe
     }
   };
 
-  for (let done = 0; done < cuts; ) {
+  for (let done = 0; done < cuts;) {
     chat();
     await pair.host.advance(random() < 0.3 ? 0 : upTo(120));
     if (random() > 0.4) continue;

@@ -22,7 +22,9 @@ afterEach(async () => {
 });
 
 function kindsFrom(wire: Wire, from: 'client' | 'server'): number[] {
-  return wire.sent.flatMap((frame) => (frame.from === from && (frame.data[0] ?? 0) < 16 ? [readFrame(frame.data, 1 << 20).header.kind] : []));
+  return wire.sent.flatMap((frame) =>
+    frame.from === from && (frame.data[0] ?? 0) < 16 ? [readFrame(frame.data, 1 << 20).header.kind] : [],
+  );
 }
 
 describe('an open session', () => {
@@ -109,7 +111,7 @@ describe('acknowledgements', () => {
     pair.client.send({ n: 1 });
     await pair.host.advance(DEFAULT_LIMITS.ackAfterMs * 1.5);
     expect(kindsFrom(pair.wire(), 'server')).toEqual([KIND.data]);
-    expect(readFrame(pair.wire().sent.filter((frame) => frame.from === 'server').at(-1)?.data ?? new Uint8Array(0), 1 << 20).header.ack).toBe(1);
+    expect(readFrame(pair.wire().sent.findLast((frame) => frame.from === 'server')?.data ?? new Uint8Array(0), 1 << 20).header.ack).toBe(1);
   });
 
   it('are not given for a message whose handler ended the session', async () => {
@@ -163,7 +165,10 @@ describe('a lost socket', () => {
     expect(pair.session().events).toEqual(['suspended', 'resumed']);
     expect(pair.session().session.hello).toEqual({ greeting: 2 });
     expect(pair.sessions).toHaveLength(1);
-    expect([numbers(pair.received), numbers(pair.session().received)]).toEqual([[1, 2], [1, 2]]);
+    expect([numbers(pair.received), numbers(pair.session().received)]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
   });
 
   it('is found by pings after 3 s of silence, though it never closes', async () => {
@@ -251,7 +256,9 @@ describe('a newer session of the same peer', () => {
     const pair = await openPair();
     const older = pair.session();
     const { clientKey, serverKey } = pair;
-    const twin = openPairUnchecked({ client: { key: clientKey, serverKey: serverKey.publicKey, host: pair.host, connect: () => pair.dial().client } });
+    const twin = openPairUnchecked({
+      client: { key: clientKey, serverKey: serverKey.publicKey, host: pair.host, connect: () => pair.dial().client },
+    });
     await pair.host.advance(100);
     expect(older.events).toEqual(['closed superseded']);
     expect(pair.events).toEqual(['open', 'refused superseded for good']);
@@ -276,7 +283,7 @@ describe('a newer session of the same peer', () => {
     expect(pair.session().events).toEqual(['resumed']);
     pair.client.send({ n: 1 });
     await pair.host.advance(10);
-    const late = pair.wire().sent.filter((frame) => frame.from === 'client').at(-1)?.data ?? new Uint8Array(0);
+    const late = pair.wire().sent.findLast((frame) => frame.from === 'client')?.data ?? new Uint8Array(0);
     old?.inject('server', late);
     const oldGeneration = Uint8Array.from(late);
     new DataView(oldGeneration.buffer).setUint32(1, 1);

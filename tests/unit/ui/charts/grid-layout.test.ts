@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { cellAt, cellOfShard, cornerOf, layoutGrid, MAX_CELLS, moveCursor, roundUp, shardsOfCell, type GridRoom } from '../../../../ui/src/charts/grid-layout.ts';

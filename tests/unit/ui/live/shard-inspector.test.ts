@@ -40,7 +40,7 @@ describe('inspectShard', () => {
         return receipt(shard);
       },
     };
-    inspector = inspectShard({ socket, timing, http, verify: async (raw) => checkReceipt(raw), job: jobWith('pending').summary.id });
+    inspector = inspectShard({ socket, timing, http, verify: async (raw, claim) => checkReceipt(raw, claim), job: jobWith('pending').summary.id });
   });
   afterEach(() => {
     inspector.close();
@@ -83,6 +83,15 @@ describe('inspectShard', () => {
     await first().answer(detailOf(job, 2));
     await untilProof('checked');
     expect(inspector.view.get().proof).toMatchObject({ check: { valid: true, reasons: [], votes: [{ valid: true }, { valid: true }] } });
+  });
+
+  it('is not content with a sound receipt of another shard', async () => {
+    const job = jobWith('sealed');
+    receipt = async () => receiptOf(job, 1);
+    inspector.choose(2);
+    await first().answer(detailOf(job, 2));
+    await untilProof('checked');
+    expect(inspector.view.get().proof).toMatchObject({ check: { valid: false, reasons: ['the receipt is about another shard'] } });
   });
 
   it('calls signatures recorded while there is no receipt', async () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { ago, bytes, clock, count, counted, DASH, duration, numberWord, percent, shortHash } from '../../../../ui/src/parts/format.ts';

@@ -1,0 +1,90 @@
+import { WebSocket } from 'ws';
+
+import { ToAgent, type AgentHello, type Capabilities, type EnrolReply, type FromAgent, type RunCommand } from '#actors/contract/agent-link.ts';
+import { enrolBytes } from '#actors/contract/enrolment.ts';
+import { voteBytes } from '#actors/contract/receipt.ts';
+import { realHost } from '#runtime/host.ts';
+import { sha256Hex } from '#runtime/identity/digest.ts';
+import { generateKeyPair } from '#runtime/identity/keys.ts';
+import { createLinkClient } from '#runtime/link/client.ts';
+import { wsSocket } from '#runtime/link/ws-socket.ts';
+
+const BEAT_MS = 1_000;
+const OUTPUT = new TextEncoder().encode('done');
+const REF = { sha256: sha256Hex(OUTPUT), size: OUTPUT.length };
+
+/** A device that answers every command at once: the real link, a real key, real signatures, and no work in between. */
+export interface InstantAgent {
+  readonly device: string;
+  /** Votes that the grid refused, by reason: none, unless something is broken. */
+  readonly refused: readonly string[];
+  close(): Promise<void>;
+}
+
+export interface InstantAgentOptions {
+  readonly url: string;
+  readonly token: string;
+  readonly name: string;
+  readonly slots: number;
+}
+
+/** Enrols with the token and resolves when the link is open. */
+export async function startInstantAgent({ url, token, name, slots }: InstantAgentOptions): Promise<InstantAgent> {
+  const key = generateKeyPair();
+  const { publicKey } = key;
+  const proof = hex(key.sign(enrolBytes({ token, publicKey, name })));
+  const response = await fetch(new URL('/api/enrol', url), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token, publicKey, name, proof }),
+  });
+  if (!response.ok) throw new Error(`enrolment refused: ${await response.text()}`);
+  const { device, gridKey } = (await response.json()) as EnrolReply;
+  const address = new URL('/agent', url);
+  address.protocol = 'ws:';
+  const refused: string[] = [];
+  const opened = Promise.withResolvers<void>();
+
+  const link = createLinkClient<ToAgent, FromAgent>({
+    host: realHost(),
+    connect: () => wsSocket(new WebSocket(address, { perMessageDeflate: false })),
+    peer: device,
+    key,
+    serverKey: gridKey,
+    hello: (): AgentHello => ({ capabilities: capabilitiesOf(name, slots), held: [], epochs: {} }),
+    decode: (raw) => ToAgent.parse(raw),
+    onOpen: () => opened.resolve(),
+    onRefused: (reason) => opened.reject(new Error(`the grid refuses the agent: ${reason}`)),
+    onMessage(message) {
+      if (message.type === 'run') link.send(voteOn(message));
+      if (message.type === 'voteSettled' && message.outcome === 'refused') refused.push(message.reason ?? '');
+    },
+  });
+  const beats = setInterval(() => link.send({ type: 'beat', load: 0, memoryFreeBytes: 0, running: slots }), BEAT_MS);
+
+  function voteOn({ fence, job, shard, module, inputDigest }: RunCommand): FromAgent {
+    const signature = hex(key.sign(voteBytes({ job, shard, fence, module: module.sha256, inputDigest, output: REF })));
+    return { type: 'vote', fence, job, shard, output: REF, bytes: OUTPUT, seconds: 0, signature };
+  }
+
+  async function close(): Promise<void> {
+    clearInterval(beats);
+    await link.close();
+  }
+
+  try {
+    await opened.promise;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { device, refused, close };
+}
+
+function capabilitiesOf(hostname: string, slots: number): Capabilities {
+  return { agentVersion: 'bench', hostname, os: 'linux', arch: 'x64', cores: 1, memoryBytes: 1, slots, kinds: ['wasm'], gpus: [], models: [] };
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
