@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     reporters: ['default'],
     projects: [
-      { test: { name: 'unit', include: ['tests/unit/**/*.test.ts'], exclude: ['tests/unit/ui/**'], isolate: false, testTimeout: 20_000 } },
+      { test: { name: 'unit', include: ['tests/unit/**/*.test.ts', 'tests/simulation/**/*.test.ts'], exclude: ['tests/unit/ui/**'], isolate: false, testTimeout: 20_000 } },
       { test: { name: 'ui', include: ['tests/unit/ui/**/*.test.ts'], testTimeout: 20_000 } },
       { test: { name: 'contract', include: ['tests/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
       {

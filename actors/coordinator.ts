@@ -1,30 +1,17 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
 
-import { deviceActor } from '#actors/device/device.actor.ts';
 import { createDeviceDesk } from '#actors/device/device-desk.ts';
-import type { DevicesRef } from '#actors/device/devices.protocol.ts';
-import { devicesActor } from '#actors/device/devices.actor.ts';
-import { feedActor, type Audience } from '#actors/feed/feed.actor.ts';
+import type { Audience } from '#actors/feed/feed.actor.ts';
 import { createGateway } from '#actors/gateway/gateway.ts';
+import { spawnGrid } from '#actors/grid.ts';
 import { generationActor } from '#actors/generation/generation.actor.ts';
-import { jobActor } from '#actors/job/job.actor.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
-import { jobsActor } from '#actors/job/jobs.actor.ts';
-import type { JobsRef } from '#actors/job/jobs.protocol.ts';
-import { modelPoolActor } from '#actors/model-pool/model-pool.actor.ts';
-import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
-import { modelsActor } from '#actors/model-pool/models.actor.ts';
-import { placementActor } from '#actors/placement/placement.actor.ts';
-import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
-import { quorumActor } from '#actors/quorum/quorum.actor.ts';
 import type { Services } from '#actors/services.ts';
-import { shardActor } from '#actors/shard/shard.actor.ts';
 import { entities } from '#actors/store/entities.ts';
 import { migrations } from '#actors/store/migrations.ts';
 import { createPostgresStore } from '#actors/store/postgres/postgres-store.ts';
 import type { Change, Outcome } from '#actors/store/store.ts';
-import { tenantActor } from '#actors/tenant/tenant.actor.ts';
 import type { TenantRef } from '#actors/tenant/tenant.protocol.ts';
 import { withDatabaseRetry } from '#runtime/database/connection-errors.ts';
 import { createLedger } from '#runtime/database/ledger.ts';
@@ -127,35 +114,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       device: (device) => hall.device(device),
     };
 
-    const tenants: TenantRef = system.spawn({
-      id: 'tenants',
-      actor: tenantActor,
-      restart: 'permanent',
-      args: { services, randomBytes: (length) => randomBytes(length) },
-    });
-    const feed = system.spawn({ id: 'feed', actor: feedActor, restart: 'permanent', args: { audience } });
-    const models: ModelsRef = system.spawn({ id: 'models', actor: modelsActor, restart: 'permanent', args: { services, pool: modelPoolActor } });
-    // Placement tells jobs about leases, jobs wake placement: each is reached through a thunk.
-    let jobs: JobsRef;
-    let devices: DevicesRef;
-    const placement: PlacementRef = system.spawn({
-      id: 'placement',
-      actor: placementActor,
-      restart: 'permanent',
-      args: { services, jobs: () => jobs },
-    });
-    jobs = system.spawn({
-      id: 'jobs',
-      actor: jobsActor,
-      restart: 'permanent',
-      args: { services, placement, feed, devices: () => devices, job: jobActor, quorum: quorumActor, shard: shardActor },
-    });
-    devices = system.spawn({
-      id: 'devices',
-      actor: devicesActor,
-      restart: 'permanent',
-      args: { services, device: deviceActor, jobs: () => jobs, placement: () => placement, models: () => models, feed },
-    });
+    const { tenants, models, jobs, devices } = spawnGrid(system, { services, audience, randomBytes: (length) => randomBytes(length) });
+    presence.onDue((due) => void devices.due(due));
 
     const gateway = await createGateway({
       services,

@@ -20,6 +20,7 @@ import { realHost } from '#runtime/host.ts';
 import { loadOrCreateKey, type KeyPair } from '#runtime/identity/keys.ts';
 import { createSystem } from '#runtime/kernel/system.ts';
 import { createLinkClient } from '#runtime/link/client.ts';
+import { largestFrame } from '#runtime/link/limits.ts';
 import { wsSocket } from '#runtime/link/ws-socket.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
@@ -48,7 +49,7 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-const MAX_PAYLOAD = 16 * 1024 * 1024;
+const MAX_PAYLOAD = largestFrame();
 
 /** The composition root of one machine's side. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {

@@ -23,6 +23,10 @@ export const ERRORS = {
   DATABASE: { status: 503, meaning: 'PostgreSQL cannot be started or reached; the message says which and what to do.' },
   MODEL_FAILED: { status: 503, meaning: 'The model could not be loaded or its host died; a later request may succeed.' },
   INSECURE_KEY: { status: 500, meaning: 'A key file or its folder can be read by others.' },
+  ASK_TIMEOUT: { status: 503, meaning: 'A part of the grid did not answer in time; try again.' },
+  ACTOR_CLOSED: { status: 503, meaning: 'The part of the grid that was asked has ended meanwhile; try again.' },
+  MAILBOX_FULL: { status: 429, meaning: 'A part of the grid has too much to do; try again later.' },
+  ACTOR_CRASHED: { status: 500, meaning: 'A part of the grid failed while it answered and was started again. The log says why.' },
   INTERNAL: { status: 500, meaning: 'A defect of CorpGrid. The request id finds it in the log.' },
 } as const satisfies Record<string, { status: number; meaning: string }>;
 

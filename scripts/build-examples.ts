@@ -24,16 +24,13 @@ const OPTIONS = [
 
 async function compile(name: string): Promise<Uint8Array> {
   let module: Uint8Array | undefined;
-  const { error, stderr } = await asc(
-    [`examples/${name}/assembly/index.ts`, `--baseDir=${ROOT}`, `--outFile=${name}.wasm`, ...OPTIONS],
-    {
-      readFile: (file, folder) => readFile(path.resolve(folder, file), 'utf8').catch(() => null),
-      writeFile: (_file, contents) => {
-        module = typeof contents === 'string' ? new TextEncoder().encode(contents) : contents;
-      },
-      listFiles: () => null,
+  const { error, stderr } = await asc([`examples/${name}/assembly/index.ts`, `--baseDir=${ROOT}`, `--outFile=${name}.wasm`, ...OPTIONS], {
+    readFile: (file, folder) => readFile(path.resolve(folder, file), 'utf8').catch(() => null),
+    writeFile: (_file, contents) => {
+      module = typeof contents === 'string' ? new TextEncoder().encode(contents) : contents;
     },
-  );
+    listFiles: () => null,
+  });
   const messages = stderr.toString();
   // A warning is a mistake too: the sources of an example are there to be read.
   if (error || messages !== '' || !module) throw new Error(`examples/${name} does not compile:\n${messages}${error?.message ?? ''}`);

@@ -24,7 +24,12 @@ export const FileShards = z.strictObject({
   /** Which files not; a pattern that matches a folder leaves out all that is in it. */
   exclude: z.array(Pattern).max(100).default([]),
   /** A pack is closed before it would grow past this. A larger file is a pack by itself. */
-  shardKiB: z.number().int().min(1).max(OBJECT_LIMIT / 1024).default(512),
+  shardKiB: z
+    .number()
+    .int()
+    .min(1)
+    .max(OBJECT_LIMIT / 1024)
+    .default(512),
 });
 export type FileShards = z.infer<typeof FileShards>;
 

@@ -111,7 +111,9 @@ function inspectSection(
       readExports(section, seen, exported);
       break;
     case SECTION.start:
-      throw new ModuleRefused('it has a start section; build it so that everything begins in `_start` (AssemblyScript: --exportStart _start)');
+      throw new ModuleRefused(
+        'it has a start section; build it so that everything begins in `_start` (AssemblyScript: --exportStart _start)',
+      );
     case SECTION.code:
       readCode(section);
       break;
@@ -161,7 +163,8 @@ function readImports(section: WasmReader, seen: Seen): void {
     const name = section.name();
     const kind = section.byte();
     const wanted = module === WASI_MODULE ? WASI_TYPES.get(name) : undefined;
-    if (kind !== 0) throw new ModuleRefused(`it imports ${module}.${name}, which is no function; only functions of ${WASI_MODULE} are offered`);
+    if (kind !== 0)
+      throw new ModuleRefused(`it imports ${module}.${name}, which is no function; only functions of ${WASI_MODULE} are offered`);
     const type = section.u32();
     seen.functions.push(type);
     if (wanted === undefined) {

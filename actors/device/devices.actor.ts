@@ -33,13 +33,6 @@ export const devicesActor = defineActor({
     const live = new Map<string, { ref: DeviceRef; sessionEpoch: number }>();
     const beats = new Map<string, number>();
 
-    services.presence.onDue((due) => {
-      for (const { id, token } of due) {
-        const entry = live.get(id);
-        if (entry !== undefined && String(entry.sessionEpoch) === token) entry.ref.leaseExpired();
-      }
-    });
-
     context.every(BEAT_FLUSH_MS, () => {
       if (beats.size === 0) return;
       const batch = [...beats].map(([device, sessionEpoch]) => ({ device, sessionEpoch }));
@@ -95,6 +88,12 @@ export const devicesActor = defineActor({
           });
           services.log.info({ device: device.id, name: device.name, sessionEpoch }, 'session opened');
         });
+      },
+      due(entries) {
+        for (const { id, token } of entries) {
+          const entry = live.get(id);
+          if (entry !== undefined && String(entry.sessionEpoch) === token) entry.ref.leaseExpired();
+        }
       },
       reportHeld(job) {
         for (const { ref } of live.values()) ref.reportHeld(job);

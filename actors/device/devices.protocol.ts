@@ -2,6 +2,7 @@ import type { AgentHello } from '#actors/contract/agent-link.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { HeldSession } from '#actors/device/held-session.ts';
+import type { PresenceEntry } from '#runtime/presence/presence.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
@@ -10,6 +11,8 @@ export const DevicesProtocol = protocol('devices', {
   opened: tell<{ session: HeldSession; hello: AgentHello }>(),
   /** A live session beat; collected and written in one statement every few seconds. */
   beat: tell<{ device: string; sessionEpoch: number }>(),
+  /** From presence: sessions whose lease has run out; the token is the session's epoch. */
+  due: tell<readonly PresenceEntry[]>(),
   changed: tell<string>(),
   /** A job was activated: each session says which attempts of it it runs. */
   reportHeld: tell<string>(),

@@ -6,13 +6,13 @@ import { WebSocketServer } from 'ws';
 import { AgentHello, FromAgent, type ToAgent } from '#actors/contract/agent-link.ts';
 import { holdSession } from '#actors/device/held-session.ts';
 import { createLinkServer } from '#runtime/link/server.ts';
+import { largestFrame } from '#runtime/link/limits.ts';
 import { wsSocket } from '#runtime/link/ws-socket.ts';
 
 import type { GatewayArgs } from './gateway.ts';
 
 export const AGENT_PATH = '/agent';
-/** One frame holds many messages; larger bodies go through the object store. */
-const MAX_PAYLOAD = 16 * 1024 * 1024;
+const MAX_PAYLOAD = largestFrame();
 
 /** The agents' door: a WebSocket whose first words are a mutual challenge, then the link. */
 export function openAgentSocket(server: Server, { services, host, devices }: GatewayArgs): { close(): Promise<void> } {

@@ -45,6 +45,8 @@ export const jobActor = defineActor({
   mailbox: { capacity: 65_536 },
   async start(context, args: JobArgs) {
     const { services, epoch, placement, feed } = args;
+    // What an earlier life of this actor submitted is still being written when the database was away: read after it.
+    await services.ledger.answered();
     const active = await services.patiently(() => services.store.activateJob(args.job, epoch));
     if (active === null) throw new Error(`job ${args.job} is not there`);
     let job: JobRow = active.job;
@@ -231,6 +233,8 @@ export const jobActor = defineActor({
       leased(placed) {
         quorum.leased(placed.map((p) => p.lease));
         for (const one of placed) {
+          // Leased before this life began and delivered in it: nobody has to come back with it.
+          adopted.add(one.lease.fence.seq);
           if (table.get(one.lease.index) === 'pending') table.set(one.lease.index, 'leased');
           shardOf(one.lease.index).leased(one);
         }

@@ -15,7 +15,9 @@ export function admissible(
   assignments: readonly Assignment[],
 ): readonly { readonly candidate: Candidate; readonly device: string }[] {
   const offered = new Set(devices);
-  const open = new Map(candidates.map((candidate) => [candidate.shardId, { candidate, taken: new Set(candidate.barred), left: candidate.wanted }]));
+  const open = new Map(
+    candidates.map((candidate) => [candidate.shardId, { candidate, taken: new Set(candidate.barred), left: candidate.wanted }]),
+  );
   return assignments.flatMap(({ shardId, device }) => {
     const shard = open.get(shardId);
     if (!shard || shard.left === 0 || !offered.has(device) || shard.taken.has(device)) return [];

@@ -112,7 +112,8 @@ function checkSpec(spec: unknown): JobSpec {
 
 async function packModule(folder: string, given: string, field: string, limits: Limits): Promise<PackedObject> {
   const bytes = await readBounded(path.resolve(folder, given), MAX_MODULE_BYTES, `the ${field}`).catch((error: unknown) => {
-    if (error instanceof GridError) throw new GridError(error.code, error.message, { path: field, fix: 'paths are relative to the job file' });
+    if (error instanceof GridError)
+      throw new GridError(error.code, error.message, { path: field, fix: 'paths are relative to the job file' });
     throw error;
   });
   const verdict = validateModule(bytes, limits);
@@ -142,17 +143,27 @@ async function packShards(folder: string, job: JobFile, root: string | undefined
 
 async function packFiles(root: string, options: FileShards): Promise<PackedShards> {
   const { files, leftOut } = await walkFiles(root, options.include, options.exclude).catch((error: unknown) => {
-    throw new GridError('NOT_FOUND', `the folder ${root} cannot be read`, { path: 'shards.files.root', fix: 'check the path', cause: error });
+    throw new GridError('NOT_FOUND', `the folder ${root} cannot be read`, {
+      path: 'shards.files.root',
+      fix: 'check the path',
+      cause: error,
+    });
   });
   if (files.length === 0) {
     throw new GridError('BAD_SPEC', `no file below ${root} matches ${options.include.join(', ')}`, { path: 'shards.files.include' });
   }
   const large = files.find(({ size }) => size + 1 > OBJECT_LIMIT);
-  if (large) throw new GridError('TOO_LARGE', `${large.path} has ${large.size} bytes; the limit of a shard is ${OBJECT_LIMIT - 1}`, { path: 'shards.files' });
+  if (large)
+    throw new GridError('TOO_LARGE', `${large.path} has ${large.size} bytes; the limit of a shard is ${OBJECT_LIMIT - 1}`, {
+      path: 'shards.files',
+    });
   const packs = groupFiles(files, options.shardKiB * 1024);
   if (packs.length > MAX_INLINE_SHARDS) {
     const fix = `raise shards.files.shardKiB above ${Math.ceil((options.shardKiB * packs.length) / MAX_INLINE_SHARDS)}`;
-    throw new GridError('BAD_SPEC', `these files make ${packs.length} shards; the limit is ${MAX_INLINE_SHARDS}`, { path: 'shards.files.shardKiB', fix });
+    throw new GridError('BAD_SPEC', `these files make ${packs.length} shards; the limit is ${MAX_INLINE_SHARDS}`, {
+      path: 'shards.files.shardKiB',
+      fix,
+    });
   }
   const inputs: PackedObject[] = [];
   for (const pack of packs) inputs.push(await packFileGroup(root, pack));
@@ -196,7 +207,10 @@ async function* readGroup(root: string, group: readonly FoundFile[]): AsyncGener
       yield chunk as Buffer;
     }
     if (read !== file.size) {
-      throw new GridError('CONFLICT', `${file.path} changed while it was packed`, { path: 'shards.files', fix: 'submit again when nothing writes there' });
+      throw new GridError('CONFLICT', `${file.path} changed while it was packed`, {
+        path: 'shards.files',
+        fix: 'submit again when nothing writes there',
+      });
     }
     yield NEWLINE;
   }

@@ -22,6 +22,8 @@ export interface Ledger<Change, Outcome> {
    * @throws GridError BUSY when `maxQueued` changes wait; UNREACHABLE after `close`; else what `commit` threw for it
    */
   submit(change: Change): Promise<Outcome>;
+  /** Settles when all that was taken before this call has been answered; what comes later does not matter. */
+  answered(): Promise<void>;
   /** Settles when nothing waits and nothing is being committed. */
   idle(): Promise<void>;
   /** Takes no more changes, and settles when all that were taken have been answered. */
@@ -62,6 +64,8 @@ export function createLedger<Change, Outcome>(options: LedgerOptions<Change, Out
   let timer: Cancellable | undefined;
   let closed = false;
   let quiet: PromiseWithResolvers<void> | undefined;
+  // Answers come in the order of the changes, so the newest change speaks for all before it.
+  let newest: Promise<unknown> = Promise.resolve();
 
   const settle = async (entries: Entries): Promise<void> => {
     try {
@@ -121,10 +125,16 @@ export function createLedger<Change, Outcome>(options: LedgerOptions<Change, Out
       if (closed) throw closedRefusal();
       if (queue.length >= maxQueued) throw fullRefusal(maxQueued);
       const answer = Promise.withResolvers<Outcome>();
+      newest = answer.promise;
       queue.push({ change, arrivedAt: host.clock.now(), answer });
       arrived();
       return answer.promise;
     },
+    answered: () =>
+      newest.then(
+        () => undefined,
+        () => undefined,
+      ),
     idle,
     close() {
       closed = true;

@@ -3,7 +3,7 @@ import type { Cell } from '#runtime/kernel/cell.ts';
 import type { Turn } from '#runtime/kernel/runner.ts';
 import { WheelTimer } from '#runtime/kernel/timer-wheel.ts';
 
-export interface ActorTimerOptions {
+interface ActorTimerOptions {
   readonly ms: number;
   readonly repeats: boolean;
   /** Called when it will not call back any more. */

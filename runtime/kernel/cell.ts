@@ -191,8 +191,7 @@ export class Cell extends Runner {
     this.phase = 'failed';
     if (code !== NONE) this.#bury(code, body, 'crashed', failure?.error);
     const supervisor = this.parent?.children;
-    const verdict: Verdict =
-      expected || supervisor === undefined ? ENDS : supervisor.judge(this, failure !== undefined);
+    const verdict: Verdict = expected || supervisor === undefined ? ENDS : supervisor.judge(this, failure !== undefined);
     if (failure !== undefined) this.#report(failure.error, activity, verdict, code);
     if (expected) this.#tearDown();
     else supervisor?.carryOut(this, verdict, failure);
@@ -206,6 +205,7 @@ export class Cell extends Runner {
   }
 
   #tearDown(): void {
+    this.#deadline?.cancel();
     this.#deadline = null;
     this.#ordered = false;
     this.#disconnect();

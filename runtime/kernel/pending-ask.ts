@@ -2,7 +2,7 @@ import type { Cell } from '#runtime/kernel/cell.ts';
 import { AskTimeout } from '#runtime/kernel/errors.ts';
 import { WheelTimer } from '#runtime/kernel/timer-wheel.ts';
 
-export interface Question {
+interface Question {
   readonly cell: Cell;
   readonly kind: number;
   readonly payload: unknown;

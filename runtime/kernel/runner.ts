@@ -70,10 +70,6 @@ export abstract class Runner extends Mailbox {
   protected abstract crashed(error: unknown): void;
   protected abstract refuse(code: number, body: unknown, reason: 'full' | 'closed'): void;
 
-  get isClosed(): boolean {
-    return (this.flags & CLOSED) !== 0;
-  }
-
   /** Waits for its own code to settle. */
   protected get isSuspended(): boolean {
     return (this.flags & BUSY) !== 0;

@@ -83,7 +83,7 @@ export function virtualHost(seed: number): VirtualHost {
   };
 
   return {
-    clock: { now: () => now, wall: () => now + wallOffset },
+    clock: { now: () => now, wall: () => Math.floor(now + wallOffset) },
     scheduler: {
       microtask: (run) => {
         queueMicrotask(run);

@@ -20,9 +20,17 @@ export function storeClaimContract(open: OpenStore): void {
       const [first, second] = await scene.store.shardsOf(JOB);
       const partition = partitionOf(JOB);
       const candidate = { job: JOB, partition, wanted: 2, priority: 7, barred: [] };
-      expect(seen).toEqual([{ ...candidate, shardId: first?.id, index: 0 }, { ...candidate, shardId: second?.id, index: 1 }]);
+      expect(seen).toEqual([
+        { ...candidate, shardId: first?.id, index: 0 },
+        { ...candidate, shardId: second?.id, index: 1 },
+      ]);
       expect(leases.map(({ fence, ...lease }) => [fence.epoch, lease])).toEqual(
-        [[first, 'a'], [first, 'b'], [second, 'a'], [second, 'b']].map(([shard, device]) => [
+        [
+          [first, 'a'],
+          [first, 'b'],
+          [second, 'a'],
+          [second, 'b'],
+        ].map(([shard, device]) => [
           scene.epoch(),
           { job: JOB, partition, shardId: (shard as typeof first)?.id, index: (shard as typeof first)?.index, device },
         ]),
@@ -31,7 +39,15 @@ export function storeClaimContract(open: OpenStore): void {
       for (const shard of [first, second]) expect(shard).toMatchObject({ state: 'leased', wanted: 0 });
       expect(await scene.store.attemptsOf(JOB, null)).toEqual(
         leases.map(({ fence, job, shardId, index, device }) => ({
-          fence, job, shardId, index, device, state: 'leased', leasedAt: 2_000, endedAt: null, reason: null,
+          fence,
+          job,
+          shardId,
+          index,
+          device,
+          state: 'leased',
+          leasedAt: 2_000,
+          endedAt: null,
+          reason: null,
         })),
       );
       expect(await scene.claim(['d'])).toEqual([]);
@@ -64,14 +80,25 @@ export function storeClaimContract(open: OpenStore): void {
 
     it('takes higher priorities first, then earlier jobs, then lower shards, up to its limit', async () => {
       const scene = await Scene.open(open);
-      const job = (n: number, priority: number, at: number) => scene.runningJob({ shards: { count: 2 }, quorum: 1, priority }, { id: jobId(n), at });
+      const job = (n: number, priority: number, at: number) =>
+        scene.runningJob({ shards: { count: 2 }, quorum: 1, priority }, { id: jobId(n), at });
       await job(1, 0, 500);
       await job(2, 0, 400);
       await job(3, 5, 600);
       await job(4, -1, 100);
       const order = async (limit: number) => (await scene.claim(['a'], { limit })).map((lease) => [lease.job, lease.index]);
-      expect(await order(3)).toEqual([[jobId(3), 0], [jobId(3), 1], [jobId(2), 0]]);
-      expect(await order(9)).toEqual([[jobId(2), 1], [jobId(1), 0], [jobId(1), 1], [jobId(4), 0], [jobId(4), 1]]);
+      expect(await order(3)).toEqual([
+        [jobId(3), 0],
+        [jobId(3), 1],
+        [jobId(2), 0],
+      ]);
+      expect(await order(9)).toEqual([
+        [jobId(2), 1],
+        [jobId(1), 0],
+        [jobId(1), 1],
+        [jobId(4), 0],
+        [jobId(4), 1],
+      ]);
     });
 
     it('bars devices with a live attempt or a vote, refused or not; not those that expired or failed', async () => {
@@ -85,8 +112,12 @@ export function storeClaimContract(open: OpenStore): void {
         return lease;
       };
       await scene.store.commit([
-        scene.end(of('suspect'), 'suspect'), scene.vote(of('voted')), scene.refuse(of('refused')), scene.end(of('expired'), 'expired'),
-        scene.end(of('failed'), 'failed'), scene.end(of('released'), 'released'),
+        scene.end(of('suspect'), 'suspect'),
+        scene.vote(of('voted')),
+        scene.refuse(of('refused')),
+        scene.end(of('expired'), 'expired'),
+        scene.end(of('failed'), 'failed'),
+        scene.end(of('released'), 'released'),
       ]);
       const again = await scene.claim(devices, {
         place: (candidates) => {
@@ -103,7 +134,12 @@ export function storeClaimContract(open: OpenStore): void {
       expect((await scene.claim(['a'], { limit: 3 })).map(({ index }) => index)).toEqual([0, 1, 2]);
       expect((await scene.claim(['a'], { limit: 1 })).map(({ index }) => index)).toEqual([3]);
       expect((await scene.claim(['a', 'a', 'b'], { limit: 2, place: greedy(['b']) })).map(({ index }) => index)).toEqual([0, 1]);
-      expect((await scene.claim(['a', 'b'])).map(({ index, device }) => [index, device])).toEqual([[2, 'b'], [3, 'b'], [4, 'a'], [4, 'b']]);
+      expect((await scene.claim(['a', 'b'])).map(({ index, device }) => [index, device])).toEqual([
+        [2, 'b'],
+        [3, 'b'],
+        [4, 'a'],
+        [4, 'b'],
+      ]);
       expect(await scene.claim(['a', 'b'])).toEqual([]);
     });
 
@@ -125,7 +161,10 @@ export function storeClaimContract(open: OpenStore): void {
           ];
         },
       });
-      expect(leases.map(({ index, device }) => [index, device])).toEqual([[0, 'b'], [1, 'd']]);
+      expect(leases.map(({ index, device }) => [index, device])).toEqual([
+        [0, 'b'],
+        [1, 'd'],
+      ]);
       expect((await scene.store.shardsOf(JOB)).map(({ wanted }) => wanted)).toEqual([0, 1]);
     });
 
@@ -162,7 +201,9 @@ export function storeClaimContract(open: OpenStore): void {
           expect(new Set(leased).size).toBe(3);
         }
       }
-      const fences = [...(await scene.store.attemptsOf(JOB, null)), ...(await scene.store.attemptsOf(jobId(2), null))].map(({ fence }) => fenceText(fence));
+      const fences = [...(await scene.store.attemptsOf(JOB, null)), ...(await scene.store.attemptsOf(jobId(2), null))].map(({ fence }) =>
+        fenceText(fence),
+      );
       expect(new Set(fences).size).toBe(360);
     });
   });

@@ -20,7 +20,11 @@ export function storeCommitContract(open: OpenStore): void {
       expect(await scene.one(scene.vote(b, 'another'))).toEqual({ applied: true, shardState: 'voting', failures: 0 });
       expect(await scene.shard()).toMatchObject({ state: 'voting', wanted: 1 });
       const output = object('winner', 9);
-      expect(await scene.one(scene.vote(c, 'accept', { output, bytes: null }))).toEqual({ applied: true, shardState: 'provisional', failures: 0 });
+      expect(await scene.one(scene.vote(c, 'accept', { output, bytes: null }))).toEqual({
+        applied: true,
+        shardState: 'provisional',
+        failures: 0,
+      });
       expect(await scene.shard()).toMatchObject({ state: 'provisional', wanted: 0, output });
       expect(await scene.attemptStates()).toEqual(['voted', 'voted', 'voted']);
       expect((await scene.store.attemptsOf(JOB, 0)).map(({ endedAt }) => endedAt)).toEqual([3_000, 3_000, 3_000]);
@@ -50,7 +54,10 @@ export function storeCommitContract(open: OpenStore): void {
       expect(await scene.attemptStates()).toEqual(['voted', 'expired', 'leased']);
       const late = [scene.vote(b), scene.vote(c, 'another'), scene.refuse(c, 'shard settled'), scene.end(b, 'failed')];
       expect((await scene.store.commit(late)).map(({ applied, shardState }) => [applied, shardState])).toEqual([
-        [false, 'provisional'], [false, 'provisional'], [true, 'provisional'], [false, 'provisional'],
+        [false, 'provisional'],
+        [false, 'provisional'],
+        [true, 'provisional'],
+        [false, 'provisional'],
       ]);
       expect(await scene.shard()).toMatchObject({ state: 'provisional', wanted: 0, failures: 0 });
       expect(await scene.attemptStates()).toEqual(['voted', 'expired', 'refused']);
@@ -63,8 +70,12 @@ export function storeCommitContract(open: OpenStore): void {
       await scene.store.commit([scene.end(a, 'failed'), scene.end(b, 'released')]);
       const other = (await scene.shard(1)).id;
       const outcomes = await scene.store.commit([
-        scene.vote(a), scene.vote(b), scene.vote(c, 'accept', { device: 'x' }), scene.vote(c, 'accept', { shardId: other }),
-        scene.vote(c, 'accept', { fence: { ...c.fence, epoch: c.fence.epoch + 1 } }), scene.vote(c, 'accept', { fence: { ...c.fence, seq: 2 ** 50 } }),
+        scene.vote(a),
+        scene.vote(b),
+        scene.vote(c, 'accept', { device: 'x' }),
+        scene.vote(c, 'accept', { shardId: other }),
+        scene.vote(c, 'accept', { fence: { ...c.fence, epoch: c.fence.epoch + 1 } }),
+        scene.vote(c, 'accept', { fence: { ...c.fence, seq: 2 ** 50 } }),
       ]);
       const unknown = { applied: false, shardState: null, failures: 0 };
       const ended = { applied: false, shardState: 'leased', failures: 1 };
@@ -166,7 +177,10 @@ export function storeCommitContract(open: OpenStore): void {
       if (!a || !b) throw new Error('leases are missing');
       expect(await scene.one(scene.refuse(a, 'wrong hash'))).toEqual({ applied: true, shardState: 'leased', failures: 0 });
       expect(await scene.shard()).toMatchObject({ state: 'leased', wanted: 1 });
-      expect(await scene.store.attemptsOf(JOB, 0)).toMatchObject([{ state: 'refused', endedAt: 3_000, reason: 'wrong hash' }, { state: 'leased' }]);
+      expect(await scene.store.attemptsOf(JOB, 0)).toMatchObject([
+        { state: 'refused', endedAt: 3_000, reason: 'wrong hash' },
+        { state: 'leased' },
+      ]);
       expect(await scene.store.votesOf(JOB, 0)).toEqual([scene.voteRow(a, { refusal: 'wrong hash' })]);
       expect(await scene.one(scene.vote(a))).toMatchObject({ applied: false });
       await scene.store.commit([scene.end(b, 'suspect'), scene.refuse(b)]);
@@ -182,10 +196,16 @@ export function storeCommitContract(open: OpenStore): void {
         scene.refuse(a, 'not yours', { device: 'x' }),
         scene.refuse(a, 'no such lease', { fence: { epoch: a.fence.epoch, seq: 2 ** 50 }, shardId: 0, index: 2 ** 40 }),
       ];
-      expect((await scene.store.commit(changes)).map(({ applied, shardState }) => [applied, shardState])).toEqual([[true, 'leased'], [true, null]]);
+      expect((await scene.store.commit(changes)).map(({ applied, shardState }) => [applied, shardState])).toEqual([
+        [true, 'leased'],
+        [true, null],
+      ]);
       expect(await scene.attemptStates()).toEqual(['leased']);
       expect((await scene.shard()).wanted).toBe(1);
-      expect((await scene.store.votesOf(JOB, null)).map(({ refusal, index }) => [refusal, index])).toEqual([['not yours', 0], ['no such lease', 2 ** 40]]);
+      expect((await scene.store.votesOf(JOB, null)).map(({ refusal, index }) => [refusal, index])).toEqual([
+        ['not yours', 0],
+        ['no such lease', 2 ** 40],
+      ]);
     });
 
     it('stands beside the vote that counts with the same fence, and beside other refusals', async () => {
@@ -195,7 +215,11 @@ export function storeCommitContract(open: OpenStore): void {
       await scene.one(scene.vote(a));
       await scene.store.commit([scene.refuse(a, 'replayed', { at: 3_001 }), scene.refuse(a, 'replayed', { at: 3_002 })]);
       await scene.one(scene.refuse(a, 'replayed', { at: 3_002 }));
-      expect((await scene.store.votesOf(JOB, 0)).map(({ refusal, at }) => [refusal, at])).toEqual([[null, 3_000], ['replayed', 3_001], ['replayed', 3_002]]);
+      expect((await scene.store.votesOf(JOB, 0)).map(({ refusal, at }) => [refusal, at])).toEqual([
+        [null, 3_000],
+        ['replayed', 3_001],
+        ['replayed', 3_002],
+      ]);
       expect(await scene.attemptStates()).toEqual(['voted']);
     });
   });
@@ -210,9 +234,21 @@ export function storeCommitContract(open: OpenStore): void {
       const scene = await Scene.open(open);
       await scene.runningJob({ quorum: 3 });
       const [a, b, c] = await leased(scene, ['a', 'b', 'c']);
-      const outcomes = await scene.store.commit([scene.end(a, 'suspect'), scene.vote(a), scene.vote(b, 'accept'), scene.vote(c), scene.end(c, 'expired'), scene.vote(b)]);
+      const outcomes = await scene.store.commit([
+        scene.end(a, 'suspect'),
+        scene.vote(a),
+        scene.vote(b, 'accept'),
+        scene.vote(c),
+        scene.end(c, 'expired'),
+        scene.vote(b),
+      ]);
       expect(outcomes.map(({ applied, shardState }) => [applied, shardState])).toEqual([
-        [true, 'leased'], [true, 'voting'], [true, 'provisional'], [false, 'provisional'], [true, 'provisional'], [true, 'provisional'],
+        [true, 'leased'],
+        [true, 'voting'],
+        [true, 'provisional'],
+        [false, 'provisional'],
+        [true, 'provisional'],
+        [true, 'provisional'],
       ]);
     });
 
@@ -232,7 +268,11 @@ export function storeCommitContract(open: OpenStore): void {
       const lease = await scene.lease('a');
       const partition = (lease.partition + 1) % PARTITIONS;
       const epoch = scene.epochs.get(partition) ?? 0;
-      expect(await scene.one({ ...scene.vote(lease, 'accept'), partition, epoch } as Change)).toEqual({ applied: false, shardState: null, failures: 0 });
+      expect(await scene.one({ ...scene.vote(lease, 'accept'), partition, epoch })).toEqual({
+        applied: false,
+        shardState: null,
+        failures: 0,
+      });
       expect(await scene.attemptStates()).toEqual(['leased']);
     });
 
@@ -255,7 +295,8 @@ export function storeCommitContract(open: OpenStore): void {
       const shuffled = leases.toSorted((x, y) => ((x.fence.seq * 7_919) % 1_009) - ((y.fence.seq * 7_919) % 1_009));
       const batches = Array.from({ length: 24 }, (_, n) => shuffled.filter((_, i) => i % 24 === n));
       const committer = async (n: number): Promise<void> => {
-        for (const batch of batches.filter((_, i) => i % 4 === n)) await scene.store.commit(batch.map((lease) => scene.vote(lease, 'another')));
+        for (const batch of batches.filter((_, i) => i % 4 === n))
+          await scene.store.commit(batch.map((lease) => scene.vote(lease, 'another')));
       };
       await Promise.all([committer(0), committer(1), committer(2), committer(3)]);
       for (const { state, wanted } of await scene.store.shardsOf(JOB)) expect([state, wanted]).toEqual(['voting', 3]);
@@ -269,7 +310,11 @@ export function storeCommitContract(open: OpenStore): void {
       await scene.runningJob({ shards: { count: shards }, quorum: 3 });
       const leases = await scene.claim(['a', 'b', 'c']);
       const outcomes = await Promise.all(
-        ['a', 'b', 'c'].map((device) => scene.store.commit(leases.filter((lease) => lease.device === device).map((lease) => scene.vote(lease, 'accept', { output: object(device) })))),
+        ['a', 'b', 'c'].map((device) =>
+          scene.store.commit(
+            leases.filter((lease) => lease.device === device).map((lease) => scene.vote(lease, 'accept', { output: object(device) })),
+          ),
+        ),
       );
       expect(outcomes.flat().filter(({ applied }) => applied)).toHaveLength(shards);
       const votes = await scene.store.votesOf(JOB, null);
@@ -282,14 +327,18 @@ export function storeCommitContract(open: OpenStore): void {
     it('and a claim are in all of what an activation reads, or in nothing', async () => {
       const scene = await Scene.open(open);
       await scene.runningJob({ shards: { count: 150 }, quorum: 3 });
-      let working = true;
+      const done = new AbortController();
       const work = async (device: string): Promise<void> => {
-        for (let leases = await scene.claim([device], { limit: 5 }); leases.length > 0; leases = await scene.claim([device], { limit: 5 })) {
+        for (
+          let leases = await scene.claim([device], { limit: 5 });
+          leases.length > 0;
+          leases = await scene.claim([device], { limit: 5 })
+        ) {
           await scene.store.commit(leases.map((lease) => scene.vote(lease)));
         }
       };
       const look = async (): Promise<void> => {
-        while (working) {
+        while (!done.signal.aborted) {
           const active = await scene.store.activateJob(JOB, scene.epoch());
           if (!active) throw new Error('the job is missing');
           const tally = active.shards.map(({ wanted }) => wanted);
@@ -299,9 +348,7 @@ export function storeCommitContract(open: OpenStore): void {
         }
       };
       const looking = look();
-      await Promise.all([work('a'), work('b'), work('c')]).finally(() => {
-        working = false;
-      });
+      await Promise.all([work('a'), work('b'), work('c')]).finally(() => done.abort());
       await looking;
     });
 
@@ -315,8 +362,10 @@ export function storeCommitContract(open: OpenStore): void {
         }
       };
       await Promise.all([
-        worker('a', ['vote', 'failed', 'vote', 'expired', 'vote']), worker('b', ['expired', 'vote', 'vote', 'failed']),
-        worker('c', ['failed', 'failed', 'vote', 'vote']), worker('d', ['vote', 'expired', 'vote']),
+        worker('a', ['vote', 'failed', 'vote', 'expired', 'vote']),
+        worker('b', ['expired', 'vote', 'vote', 'failed']),
+        worker('c', ['failed', 'failed', 'vote', 'vote']),
+        worker('d', ['vote', 'expired', 'vote']),
       ]);
       const attempts = await scene.store.attemptsOf(JOB, null);
       for (const shard of await scene.store.shardsOf(JOB)) {

@@ -18,13 +18,13 @@ export interface Databases {
   fresh(): Promise<TestDatabase>;
   /** One without a single table. */
   empty(): Promise<TestDatabase>;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export interface TestDatabase {
   readonly orm: MikroORM;
   /** Drops the database, which PostgreSQL refuses while anything is still connected to it. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const quiet: DatabaseLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -60,10 +60,11 @@ export async function openDatabases(): Promise<Databases> {
     empty: () => create('template0'),
     close: async () => {
       await admin.query(`drop database ${template}`);
-      expect(await left(admin, prefix)).toEqual([]);
+      const forgotten = await left(admin, prefix);
       await admin.close();
       await server.close();
       await rm(folder, { recursive: true });
+      expect(forgotten).toEqual([]);
     },
   };
 }

@@ -12,14 +12,24 @@ export function storeJobsContract(open: OpenStore): void {
       const scene = await Scene.open(open);
       const job = await scene.queuedJob({ shards: { count: 3 }, quorum: 2, merge: MERGE });
       const expected = {
-        id: JOB, partition: partitionOf(JOB), tenant: 'acme', submittedBy: 'ann', spec: spec({ shards: { count: 3 }, quorum: 2, merge: MERGE }),
-        state: 'queued', reason: null, submittedAt: 1_000, finishedAt: null,
+        id: JOB,
+        partition: partitionOf(JOB),
+        tenant: 'acme',
+        submittedBy: 'ann',
+        spec: spec({ shards: { count: 3 }, quorum: 2, merge: MERGE }),
+        state: 'queued',
+        reason: null,
+        submittedAt: 1_000,
+        finishedAt: null,
       };
       expect(job).toEqual(expected);
       expect(await scene.store.findJob(JOB)).toEqual(expected);
       const shards = await scene.store.shardsOf(JOB);
       expect(shards.map(({ index, state, wanted, failures, output }) => [index, state, wanted, failures, output])).toEqual([
-        [0, 'pending', 2, 0, null], [1, 'pending', 2, 0, null], [2, 'pending', 2, 0, null], [3, 'blocked', 2, 0, null],
+        [0, 'pending', 2, 0, null],
+        [1, 'pending', 2, 0, null],
+        [2, 'pending', 2, 0, null],
+        [3, 'blocked', 2, 0, null],
       ]);
     });
 
@@ -110,12 +120,19 @@ export function storeJobsContract(open: OpenStore): void {
       const [leased, suspect, voted, released, accepted] = leases;
       if (!leased || !suspect || !voted || !released || !accepted) throw new Error('leases are missing');
       await scene.store.commit([
-        scene.end(suspect, 'suspect'), scene.vote(voted), scene.end(released, 'released'), scene.vote(accepted, 'accept'), scene.refuse(leased, 'odd', { device: 'x' }),
+        scene.end(suspect, 'suspect'),
+        scene.vote(voted),
+        scene.end(released, 'released'),
+        scene.vote(accepted, 'accept'),
+        scene.refuse(leased, 'odd', { device: 'x' }),
       ]);
       const active = await scene.store.activateJob(JOB, scene.epoch());
       expect(active?.job).toEqual(await scene.store.findJob(JOB));
       expect(active?.shards).toEqual(await scene.store.shardsOf(JOB));
-      expect(active?.attempts.map(({ fence, state }) => [fence, state])).toEqual([[leased.fence, 'leased'], [suspect.fence, 'suspect']]);
+      expect(active?.attempts.map(({ fence, state }) => [fence, state])).toEqual([
+        [leased.fence, 'leased'],
+        [suspect.fence, 'suspect'],
+      ]);
       expect(active?.votes).toEqual([scene.voteRow(voted)]);
       expect(active?.voteCount).toBe(2);
     });
@@ -144,16 +161,22 @@ export function storeJobsContract(open: OpenStore): void {
       expect(await scene.move(['running'], to, JOB, 'enough')).toBe(true);
       const attempts = await scene.store.attemptsOf(JOB, null);
       expect(attempts.map(({ state, endedAt, reason }) => [state, endedAt, reason])).toEqual([
-        ['released', 9_000, 'enough'], ['released', 9_000, 'enough'], ['released', 4_000, 'enough'], ['failed', 4_000, 'because'],
+        ['released', 9_000, 'enough'],
+        ['released', 9_000, 'enough'],
+        ['released', 4_000, 'enough'],
+        ['failed', 4_000, 'because'],
       ]);
       const shards = await scene.store.shardsOf(JOB);
       expect(shards.map(({ state, wanted }) => [state, wanted])).toEqual([
-        ['leased', 0], ['leased', 0], ['leased', 0], [to === 'failed' ? 'failed' : 'leased', 0],
+        ['leased', 0],
+        ['leased', 0],
+        ['leased', 0],
+        [to === 'failed' ? 'failed' : 'leased', 0],
       ]);
       expect(await scene.claim(['b'])).toEqual([]);
-      expect((await scene.store.commit([scene.vote(leased), scene.vote(expired), scene.end(suspect, 'released')])).map((o) => o.applied)).toEqual([
-        false, false, false,
-      ]);
+      expect(
+        (await scene.store.commit([scene.vote(leased), scene.vote(expired), scene.end(suspect, 'released')])).map((o) => o.applied),
+      ).toEqual([false, false, false]);
       expect((await scene.shard()).wanted).toBe(0);
     });
   });
@@ -243,7 +266,11 @@ export function storeJobsContract(open: OpenStore): void {
     for (const write of writes) await expect(write()).rejects.toThrow(StaleEpoch);
     expect(await store.findJob(jobId(9))).toBeNull();
     expect(await store.findJob(JOB)).toMatchObject({ state: 'running' });
-    expect((await store.shardsOf(JOB)).map(({ state, wanted }) => [state, wanted])).toEqual([['leased', 0], ['pending', 1], ['blocked', 1]]);
+    expect((await store.shardsOf(JOB)).map(({ state, wanted }) => [state, wanted])).toEqual([
+      ['leased', 0],
+      ['pending', 1],
+      ['blocked', 1],
+    ]);
     expect(await scene.attemptStates(null)).toEqual(['leased']);
     expect(await store.votesOf(JOB, null)).toEqual([]);
   });

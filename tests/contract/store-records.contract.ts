@@ -10,7 +10,12 @@ export function storeRecordsContract(open: OpenStore): void {
       await store.recordObject(object('a', 5), 2);
       await store.recordObject(object('b', 2 ** 32), 2);
       const asked = [object('a').sha256, object('b').sha256, object('c').sha256];
-      expect(await store.hasObjects(asked)).toEqual(new Map([[asked[0], 5], [asked[1], 2 ** 32]]));
+      expect(await store.hasObjects(asked)).toEqual(
+        new Map([
+          [asked[0], 5],
+          [asked[1], 2 ** 32],
+        ]),
+      );
       expect(await store.hasObjects([])).toEqual(new Map());
     });
 
@@ -30,7 +35,15 @@ export function storeRecordsContract(open: OpenStore): void {
       const repeated = [model, model, { ...model, sha256: object('u').sha256 }];
       await Promise.all([store.recordModels(repeated), store.recordModels(repeated.toReversed()), store.recordModels([])]);
       const usage = {
-        id: 'gen-1', tenant: 'acme', apiKey: 'key-1', model: 'tiny', device: null, promptTokens: 1, completionTokens: 2, outcome: 'stop', at: 1,
+        id: 'gen-1',
+        tenant: 'acme',
+        apiKey: 'key-1',
+        model: 'tiny',
+        device: null,
+        promptTokens: 1,
+        completionTokens: 2,
+        outcome: 'stop',
+        at: 1,
       };
       await store.recordUsage(usage);
       await expect(store.recordUsage(usage)).resolves.toBeUndefined();

@@ -8,14 +8,23 @@ import type { Assignment, Candidate, Change, JobRow, Lease, Outcome, ShardRow, S
 /** A store with nothing in it, and the way to get rid of it. Closing it fails when something of it is left open. */
 export interface StoreUnderTest {
   readonly store: Store;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export type OpenStore = () => Promise<StoreUnderTest>;
 
 export const JOB = 'c0ffee00-0000-4000-8000-000000000001';
 export const CAPABILITIES: Capabilities = {
-  agentVersion: '1.0.0', hostname: 'desk', os: 'linux', arch: 'x64', cores: 8, memoryBytes: 1024, slots: 4, kinds: ['wasm'], gpus: [], models: [],
+  agentVersion: '1.0.0',
+  hostname: 'desk',
+  os: 'linux',
+  arch: 'x64',
+  cores: 8,
+  memoryBytes: 1024,
+  slots: 4,
+  kinds: ['wasm'],
+  gpus: [],
+  models: [],
 };
 
 export function jobId(n: number): string {

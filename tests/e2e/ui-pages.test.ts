@@ -188,6 +188,20 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     expect(await forged.getByText('verified in this browser').count()).toBe(0);
   });
 
+  it('go on verifying after the garbage of the first check was collected', async () => {
+    const job = sealed();
+    await serve({ jobs: [job] });
+    const page = await go(`/jobs/${job.summary.id}`);
+    for (const shard of [4, 5, 6]) {
+      await page.getByLabel('Go to shard').fill(String(shard));
+      await page.keyboard.press('Enter');
+      await page.getByRole('heading', { name: `Shard ${shard}`, exact: true }).waitFor();
+      await page.getByText('Two Ed25519 signatures verified in this browser.').waitFor();
+      // Finalizers run in a later task, so two rounds with a task between them.
+      await page.evaluate('new Promise((done) => { gc(); setTimeout(() => { gc(); setTimeout(done, 50); }, 50); })');
+    }
+  });
+
   it('can be used without a mouse', async () => {
     const job = running();
     await serve({ jobs: [job] });

@@ -10,7 +10,9 @@ export function claim(tables: Tables, request: ClaimRequest): readonly Lease[] {
   for (const { row } of jobs) holdEpoch(tables, row.partition, request.epochs.get(row.partition));
   const candidates = findCandidates(tables, jobs, request);
   if (candidates.length === 0) return [];
-  return admissible(candidates, request.devices, request.place(candidates)).map(({ candidate, device }) => lease(tables, candidate, device, request));
+  return admissible(candidates, request.devices, request.place(candidates)).map(({ candidate, device }) =>
+    lease(tables, candidate, device, request),
+  );
 }
 
 function findCandidates(tables: Tables, jobs: readonly MemoryJob[], { devices, limit }: ClaimRequest): readonly Candidate[] {

@@ -9,8 +9,19 @@ import { attemptsOfShard, holdEpoch, type MemoryJob, type Tables } from './table
 
 type Jobs = Pick<
   Store,
-  | 'createJob' | 'findJob' | 'listJobs' | 'tallyJobs' | 'openJobs' | 'activateJob' | 'moveJob' | 'unblockMerge' | 'seal' | 'findManifest'
-  | 'votesOf' | 'attemptsOf' | 'shardsOf'
+  | 'createJob'
+  | 'findJob'
+  | 'listJobs'
+  | 'tallyJobs'
+  | 'openJobs'
+  | 'activateJob'
+  | 'moveJob'
+  | 'unblockMerge'
+  | 'seal'
+  | 'findManifest'
+  | 'votesOf'
+  | 'attemptsOf'
+  | 'shardsOf'
 >;
 
 const FINAL: ReadonlySet<JobState> = new Set(['done', 'failed', 'cancelled']);

@@ -74,7 +74,8 @@ export function emptyTables(): Tables {
 /** @throws StaleEpoch when the partition has another epoch */
 export function holdEpoch(tables: Tables, partition: number, epoch: number | undefined): void {
   const current = tables.epochs.get(partition);
-  if (current !== epoch) throw new StaleEpoch(`Partition ${partition} is at epoch ${current ?? 'none'}; this write came with ${epoch ?? 'none'}.`);
+  if (current !== epoch)
+    throw new StaleEpoch(`Partition ${partition} is at epoch ${current ?? 'none'}; this write came with ${epoch ?? 'none'}.`);
 }
 
 export function addAttempt(tables: Tables, attempt: MemoryAttempt): void {

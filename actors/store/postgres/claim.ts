@@ -48,7 +48,12 @@ async function holdPartitionsWithWork(tx: Tx, epochs: ReadonlyMap<number, number
 }
 
 /** Shards in claim order, locked. The order of the outer rows is that of the jobs: a lateral join is a nested loop. */
-async function lockCandidates(tx: Tx, partitions: readonly number[], devices: readonly string[], limit: number): Promise<readonly number[]> {
+async function lockCandidates(
+  tx: Tx,
+  partitions: readonly number[],
+  devices: readonly string[],
+  limit: number,
+): Promise<readonly number[]> {
   const { rows } = await sql<{ id: number }>`
     select wanting.id from (
       select id from jobs

@@ -19,8 +19,14 @@ import { writeScene } from './write-scene.ts';
 export async function commit(db: Database, changes: readonly Change[]): Promise<readonly Outcome[]> {
   if (changes.length === 0) return [];
   return inTransaction(db, async (tx) => {
-    await holdEpochs(tx, changes.map(({ partition, epoch }) => [partition, epoch] as const));
-    const scene = await readScene(tx, changes.map((change) => (change.type === 'end' ? change.fence : change.vote.fence)));
+    await holdEpochs(
+      tx,
+      changes.map(({ partition, epoch }) => [partition, epoch] as const),
+    );
+    const scene = await readScene(
+      tx,
+      changes.map((change) => (change.type === 'end' ? change.fence : change.vote.fence)),
+    );
     const outcomes = changes.map((change) => applyChange(scene, change));
     await writeScene(tx, scene);
     return outcomes;

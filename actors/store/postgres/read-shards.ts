@@ -1,7 +1,18 @@
 import { sql } from 'kysely';
 
 import type { AttemptRow, ShardRow, VoteRow } from '../store.ts';
-import { ATTEMPT_COLUMNS, type AttemptRecord, attemptRow, isJobId, SHARD_COLUMNS, type ShardRecord, shardRow, VOTE_COLUMNS, type VoteRecord, voteRow } from './rows.ts';
+import {
+  ATTEMPT_COLUMNS,
+  type AttemptRecord,
+  attemptRow,
+  isJobId,
+  SHARD_COLUMNS,
+  type ShardRecord,
+  shardRow,
+  VOTE_COLUMNS,
+  type VoteRecord,
+  voteRow,
+} from './rows.ts';
 import type { Database } from './transaction.ts';
 
 /** In the order of their index. */

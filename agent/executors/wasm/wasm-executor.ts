@@ -139,5 +139,8 @@ function judge(answer: string, how: string, stderr: string): AttemptVerdict {
     }
   }
   const heap = /heap out of memory/i.test(stderr) ? ' (out of memory)' : '';
-  return { ok: false, reason: oneLine(`the attempt's process ended without a result: ${how}${heap} ${heap === '' ? stderr.slice(-1000) : ''}`) };
+  return {
+    ok: false,
+    reason: oneLine(`the attempt's process ended without a result: ${how}${heap} ${heap === '' ? stderr.slice(-1000) : ''}`),
+  };
 }

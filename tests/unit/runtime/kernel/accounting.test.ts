@@ -77,10 +77,21 @@ describe('accounting', () => {
           if (ref === undefined) continue;
           const dice = random();
           if (dice < 0.35) ref.note('x');
-          else if (dice < 0.5) ref.wait(new Promise((resolve) => void host.scheduler.after(random() * 30, () => { resolve('x'); })));
+          else if (dice < 0.5)
+            ref.wait(
+              new Promise(
+                (resolve) =>
+                  void host.scheduler.after(random() * 30, () => {
+                    resolve('x');
+                  }),
+              ),
+            );
           else if (dice < 0.75) {
             asked++;
-            void ref.echo('x', { timeoutMs: 1 + random() * 40 }).then(() => ended++, () => ended++);
+            void ref.echo('x', { timeoutMs: 1 + random() * 40 }).then(
+              () => ended++,
+              () => ended++,
+            );
           } else if (dice < 0.8) ref.crash('boom');
           else if (dice < 0.82) ref.stop();
           else if (dice < 0.83) void system.stop(ref);
@@ -158,7 +169,8 @@ describe('a hook that throws', () => {
 describe('inspection', () => {
   it('shows the tree', async () => {
     await withSystem(async ({ host, system, takeCrashes }) => {
-      const child: Act = (context) => void context.spawn({ id: 'b', restart: 'permanent', mailbox: { capacity: 7 }, actor: probeActor({ log: [] }) });
+      const child: Act = (context) =>
+        void context.spawn({ id: 'b', restart: 'permanent', mailbox: { capacity: 7 }, actor: probeActor({ log: [] }) });
       const ref = system.spawn({ id: 'a', restart: 'permanent', actor: probeActor({ log: [], onStart: child }) });
       ref.crash('boom');
       await host.advance(100);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ActorClosed, ActorCrashed, AskTimeout, MailboxFull, Refusal } from '#runtime/kernel/errors.ts';
+import { ActorRef } from '#runtime/kernel/ref.ts';
 import { withSystem } from '#tests/support/actors.ts';
 import { probeActor } from '#tests/support/probe-actor.ts';
 
@@ -154,6 +155,7 @@ describe('an ask', () => {
       expect(host.pendingTimers).toBe(1);
       await host.settle();
       expect((await Promise.all(asks)).at(-1)).toBe('9999');
+      expect(ActorRef.cellOf(ref).kernel.wheel.size).toBe(0);
     });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Settled, Termination, Timer } from '#runtime/kernel/actor.ts';
+import { ActorRef } from '#runtime/kernel/ref.ts';
 import { withSystem } from '#tests/support/actors.ts';
 import { probeActor } from '#tests/support/probe-actor.ts';
 
@@ -147,7 +148,10 @@ describe('pipe', () => {
       const log: string[] = [];
       const ref = system.spawn({ id: 'a', restart: 'permanent', actor: probeActor({ log }) });
       const works = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
-      for (const { promise } of works) ref.act((context) => { context.pipe(promise, () => void log.push('never')); });
+      for (const { promise } of works)
+        ref.act((context) => {
+          context.pipe(promise, () => void log.push('never'));
+        });
       ref.crash('boom');
       await host.advance(100);
       works[0]?.resolve('x');
@@ -256,8 +260,11 @@ describe('watch', () => {
       const watcher = system.spawn({ id: 'watcher', restart: 'permanent', actor: probeActor({ log: [] }) });
       const watched = system.spawn({ id: 'watched', restart: 'temporary', actor: probeActor({ log: [] }) });
       watcher.act((context) => void context.watch(watched, () => void seen.push('old incarnation')));
+      await host.settle();
+      expect(ActorRef.cellOf(watched).watchers?.size).toBe(1);
       watcher.crash('boom');
       await host.advance(1_000);
+      expect(ActorRef.cellOf(watched).watchers?.size).toBe(0);
       watched.stop();
       await host.advance(1_000);
       expect(seen).toEqual([]);

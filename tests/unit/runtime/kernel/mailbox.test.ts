@@ -30,14 +30,7 @@ describe('a mailbox', () => {
     const mailbox = new OpenMailbox(10);
     for (const code of [0, -1, 5, ~5, 2]) mailbox.put(code, `body of ${code}`);
     const taken = Array.from({ length: 6 }, () => mailbox.get());
-    expect(taken).toEqual([
-      [0, 'body of 0'],
-      [-1, 'body of -1'],
-      [5, 'body of 5'],
-      [-6, 'body of -6'],
-      [2, 'body of 2'],
-      undefined,
-    ]);
+    expect(taken).toEqual([[0, 'body of 0'], [-1, 'body of -1'], [5, 'body of 5'], [-6, 'body of -6'], [2, 'body of 2'], undefined]);
   });
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('does what a plain queue does (seed %i)', (seed) => {

@@ -101,7 +101,9 @@ describe('a handler', () => {
       const needy = defineActor({ protocol: Needy, start: () => handlers as { something: () => void } });
       system.spawn({ id: 'a', actor: needy, restart: 'temporary' });
       await host.settle();
-      expect(takeCrashes()).toMatchObject([{ path: '/a', activity: 'start', outcome: 'stop', error: { message: "/a has no handler for 'something'" } }]);
+      expect(takeCrashes()).toMatchObject([
+        { path: '/a', activity: 'start', outcome: 'stop', error: { message: "/a has no handler for 'something'" } },
+      ]);
     });
   });
 });
@@ -161,6 +163,44 @@ describe('the system lane', () => {
   });
 });
 
+describe('callbacks', () => {
+  it('that were added by a callback come after those that wait behind an async one', async () => {
+    await withSystem(async ({ host, system }) => {
+      const log: string[] = [];
+      const ref = system.spawn({ id: 'a', actor: probeActor({ log }), restart: 'permanent' });
+      ref.act((context) => {
+        context.after(0, () => {
+          log.push('1');
+          context.after(0, () => void log.push('4'));
+        });
+        context.after(0, async () => {
+          await Promise.resolve();
+          log.push('2');
+        });
+        context.after(0, () => void log.push('3'));
+      });
+      await host.settle();
+      expect(log).toEqual(['+a', '1', '2', '3', '4']);
+    });
+  });
+
+  it('do not run any more once the actor has stopped itself', async () => {
+    await withSystem(async ({ host, system }) => {
+      const log: string[] = [];
+      const ref = system.spawn({ id: 'a', actor: probeActor({ log }), restart: 'temporary' });
+      ref.act((context) => {
+        context.after(0, () => {
+          log.push('stops');
+          context.stop();
+        });
+        context.after(0, () => void log.push('never'));
+      });
+      await host.settle();
+      expect(log).toEqual(['+a', 'stops', '-a']);
+    });
+  });
+});
+
 describe('the dispatcher', () => {
   it('lets actors take turns of 64 messages', async () => {
     await withSystem(async ({ host, system }) => {
@@ -172,12 +212,14 @@ describe('the dispatcher', () => {
       for (let i = 0; i < 100; i++) one.note('x');
       for (let i = 0; i < 100; i++) two.note('x');
       await host.settle();
-      const turns = log.map((entry) => entry.slice(0, 3)).reduce<[string, number][]>((runs, id) => {
-        const last = runs.at(-1);
-        if (last?.[0] === id) last[1]++;
-        else runs.push([id, 1]);
-        return runs;
-      }, []);
+      const turns = log
+        .map((entry) => entry.slice(0, 3))
+        .reduce<[string, number][]>((runs, id) => {
+          const last = runs.at(-1);
+          if (last?.[0] === id) last[1]++;
+          else runs.push([id, 1]);
+          return runs;
+        }, []);
       expect(turns).toEqual([
         ['one', 64],
         ['two', 64],

@@ -101,7 +101,12 @@ describe('shutdown', () => {
         id: 'a',
         restart: 'permanent',
         shutdownMs: 100,
-        actor: probeActor({ log: [], onStart: (context) => { context.onStop(() => new Promise(() => undefined)); } }),
+        actor: probeActor({
+          log: [],
+          onStart: (context) => {
+            context.onStop(() => new Promise(() => undefined));
+          },
+        }),
       });
       await host.settle();
       const stopped = system.stop(ref);
@@ -118,7 +123,12 @@ describe('shutdown', () => {
       crashed.crash('boom');
       await host.settle();
       expect(takeCrashes()).toHaveLength(1);
-      system.spawn({ id: 'starting', restart: 'permanent', shutdownMs: 50, actor: probeActor({ log, onStart: () => new Promise(() => undefined) }) });
+      system.spawn({
+        id: 'starting',
+        restart: 'permanent',
+        shutdownMs: 50,
+        actor: probeActor({ log, onStart: () => new Promise(() => undefined) }),
+      });
       await host.settle();
       const fresh = system.spawn({ id: 'fresh', restart: 'permanent', actor: probeActor({ log }) });
       const stopped = Promise.all([system.stop(fresh), system.shutdown()]);
@@ -126,6 +136,26 @@ describe('shutdown', () => {
       await stopped;
     });
     expect(log).toEqual(['+crashed', '-crashed']);
+  });
+
+  it('of an actor that is starting lets the start settle, then cleans up, and says so only then', async () => {
+    await withSystem(async ({ host, system }) => {
+      const log: string[] = [];
+      const [start, cleanup] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const slow: Act = (context) => {
+        context.onStop(() => cleanup.promise);
+        return start.promise;
+      };
+      const ref = system.spawn({ id: 'a', restart: 'permanent', actor: probeActor({ log, onStart: slow }) });
+      await host.settle();
+      const stopped = system.stop(ref).then(() => log.push('stopped'));
+      start.resolve();
+      await host.settle();
+      expect(log).toEqual(['+a', '-a']);
+      cleanup.resolve();
+      await stopped;
+      expect(log).toEqual(['+a', '-a', 'stopped']);
+    });
   });
 
   it('happens once, however often it is asked for', async () => {
@@ -146,7 +176,11 @@ describe('stopping a child', () => {
     await withSystem(async ({ host, system }) => {
       const log: string[] = [];
       const spec = { id: 'kid', restart: 'permanent', actor: probeActor({ log }) } as const;
-      const parent = system.spawn({ id: 'top', restart: 'permanent', actor: probeActor({ log, onStart: (context) => void context.spawn(spec) }) });
+      const parent = system.spawn({
+        id: 'top',
+        restart: 'permanent',
+        actor: probeActor({ log, onStart: (context) => void context.spawn(spec) }),
+      });
       await host.settle();
       parent.act(async (context) => {
         const kid = context.child('kid');
@@ -260,7 +294,7 @@ describe('spawning', () => {
     await withSystem(async ({ system }) => {
       const spec = { id: 'a', restart: 'temporary', actor: probeActor({ log: [] }) } as const;
       system.spawn(spec);
-      expect(() => system.spawn(spec)).toThrow('/ has a child named \'a\' already');
+      expect(() => system.spawn(spec)).toThrow("/ has a child named 'a' already");
     });
   });
 

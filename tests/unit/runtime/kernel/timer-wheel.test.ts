@@ -123,7 +123,14 @@ describe('the timer wheel', () => {
 
   it('expires in order of deadline, then of scheduling, when it wakes late', () => {
     const { host, wheel, fired, timer } = setting();
-    for (const [name, ms] of [['c', 7_000], ['a', 3], ['d', 7_000], ['e', 9_999], ['b', 2_000]] as const) wheel.schedule(timer(name), ms);
+    for (const [name, ms] of [
+      ['c', 7_000],
+      ['a', 3],
+      ['d', 7_000],
+      ['e', 9_999],
+      ['b', 2_000],
+    ] as const)
+      wheel.schedule(timer(name), ms);
     wheel.advance(host.clock.now() + 20_000);
     expect(fired.map((each) => each[0])).toEqual(['a', 'b', 'c', 'd', 'e']);
     wheel.close();

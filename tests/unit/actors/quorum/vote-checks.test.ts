@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+
+import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import { voteBytes } from '#actors/contract/receipt.ts';
+import { refusalByHash, refusalByLease, refusalBySignature, type VoteContext } from '#actors/quorum/vote-checks.ts';
+import { sha256Hex } from '#runtime/identity/digest.ts';
+import { generateKeyPair } from '#runtime/identity/keys.ts';
+
+const JOB = '6b5d3f0a-8f5e-4b0e-9f3e-2b1d6c7a8e90';
+const key = generateKeyPair();
+const bytes = new TextEncoder().encode('forty-two');
+const claim = { module: 'a'.repeat(64), inputDigest: 'b'.repeat(64) };
+const fence = { epoch: 7, seq: 3 };
+
+function vote(change: Partial<VoteMessage> = {}): VoteMessage {
+  const output = { sha256: sha256Hex(bytes), size: bytes.length };
+  const signature = Buffer.from(key.sign(voteBytes({ job: JOB, shard: 1, fence, ...claim, output }))).toString('hex');
+  return { type: 'vote', fence, job: JOB, shard: 1, output, bytes, seconds: 1, signature, ...change };
+}
+
+const context: VoteContext = { lease: { fence, shardId: 10, index: 1, device: 'dev-a' }, device: 'dev-a', open: true, replayed: false, hasVoted: false };
+
+describe('a vote is checked by its lease', () => {
+  it('passes when everything fits', () => {
+    expect(refusalByLease(vote(), context)).toBeNull();
+  });
+
+  it.each([
+    ['an unknown fence', { lease: undefined }, /no such lease/],
+    ["another device's lease", { device: 'dev-b' }, /another device's lease/],
+    ['a replay', { replayed: true }, /replayed/],
+    ['a second vote of the device', { hasVoted: true }, /already voted/],
+    ['a settled shard', { open: false }, /settled/],
+  ])('refuses %s', (_name, change, reason) => {
+    expect(refusalByLease(vote(), { ...context, ...change })).toMatch(reason);
+  });
+
+  it('refuses a lease of another shard', () => {
+    expect(refusalByLease(vote({ shard: 2 }), context)).toMatch(/another shard/);
+  });
+});
+
+describe('then by its hash', () => {
+  it('passes when the bytes are the ones named', () => {
+    expect(refusalByHash(vote(), null)).toBeNull();
+  });
+
+  it('refuses bytes that do not have the hash, or not the size', () => {
+    expect(refusalByHash(vote({ bytes: new TextEncoder().encode('forty-one') }), null)).toMatch(/altered result/);
+    expect(refusalByHash(vote({ output: { sha256: sha256Hex(bytes), size: 3 } }), null)).toMatch(/altered result/);
+  });
+
+  it('refuses an output that the store does not have, or has otherwise', () => {
+    const { bytes: _inline, ...large } = vote();
+    expect(refusalByHash(large, null)).toMatch(/never uploaded/);
+    expect(refusalByHash(large, { sha256: large.output.sha256, size: 1 })).toMatch(/another size/);
+    expect(refusalByHash(large, large.output)).toBeNull();
+  });
+
+  it('refuses inline bytes above the limit, however well they fit', () => {
+    const big = new Uint8Array(5_000);
+    expect(refusalByHash(vote({ bytes: big, output: { sha256: sha256Hex(big), size: big.length } }), null)).toMatch(/larger than/);
+  });
+});
+
+describe('then by its signature', () => {
+  it('passes for the key that the session proved', () => {
+    expect(refusalBySignature(vote(), key.publicKey, claim)).toBeNull();
+  });
+
+  it.each([
+    ['another job', { job: '00000000-0000-4000-8000-000000000000' }],
+    ['another shard', { shard: 2 }],
+    ['another fence', { fence: { epoch: 7, seq: 4 } }],
+    ['another output', { output: { sha256: 'c'.repeat(64), size: 9 } }],
+    ['an altered signature', { signature: `${'0'.repeat(64)}${'1'.repeat(64)}` }],
+  ])('refuses a signature for %s', (_name, change) => {
+    expect(refusalBySignature(vote(change), key.publicKey, claim)).toMatch(/signature/);
+  });
+
+  it('refuses another module, another input, another key', () => {
+    expect(refusalBySignature(vote(), key.publicKey, { ...claim, module: 'd'.repeat(64) })).not.toBeNull();
+    expect(refusalBySignature(vote(), key.publicKey, { ...claim, inputDigest: 'd'.repeat(64) })).not.toBeNull();
+    expect(refusalBySignature(vote(), generateKeyPair().publicKey, claim)).not.toBeNull();
+  });
+});
