@@ -1,4 +1,4 @@
-import type { AgentHello, FromAgent, ToAgent } from '#actors/contract/agent-link.ts';
+import type { AgentHello, FromAgent, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
 import type { FeedRef } from '#actors/feed/feed.protocol.ts';
@@ -28,6 +28,11 @@ export interface DeviceArgs {
   readonly feed: FeedRef;
 }
 
+/** The job that a slot was leased for may be starting anew; after this long its slot serves others. */
+const COMMAND_WITHIN_MS = 10_000;
+
+type Offer = Extract<FromAgent, { type: 'offer' }>;
+
 interface Running {
   readonly job: string;
   readonly index: number;
@@ -45,6 +50,12 @@ export const deviceActor = defineActor({
     const device = row.id;
     const token = String(sessionEpoch);
     const running = new Map<string, Running>();
+    /** Slots that placement has used up and no job has sent a command for. */
+    const leased = new Map<string, Timer>();
+    /** Of running attempts: the newest thing that their job has to answer. A job that starts anew is told again. */
+    const unanswered = new Map<string, VoteMessage | Offer>();
+    /** Votes of an earlier session that may come once more, because nobody knows whether they arrived. */
+    const resent = new Set(hello.held.map(fenceText));
     const generations = new Map<string, GenerationRef>();
     const pools = new Map<string, { pool: ModelPoolRef; state: DeviceSummary['models'][number] }>();
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
@@ -96,6 +107,7 @@ export const deviceActor = defineActor({
       const attempt = running.get(key);
       if (attempt === undefined) return undefined;
       running.delete(key);
+      unanswered.delete(key);
       grant(1);
       changed();
       return attempt;
@@ -103,6 +115,25 @@ export const deviceActor = defineActor({
 
     function tellJobs(event: AttemptEvent['event'], reason: string): void {
       for (const { job, index, fence } of running.values()) args.jobs().attempt({ job, index, fence, event, reason });
+    }
+
+    function vote(message: VoteMessage): void {
+      const key = fenceText(message.fence);
+      const known = unanswered.get(key);
+      // The agent repeats what it heard nothing of; the answer to the first is the answer to both.
+      if (known?.type === 'vote' && known.signature === message.signature) return;
+      if (running.has(key)) unanswered.set(key, message);
+      tellVote(message, resent.delete(key));
+    }
+
+    function tellVote(message: VoteMessage, again: boolean): void {
+      args.jobs().vote({ message, device, publicKey: row.publicKey, from: context.self, again });
+    }
+
+    function offer(message: Offer): void {
+      const key = fenceText(message.fence);
+      if (running.has(key)) unanswered.set(key, message);
+      args.jobs().offer({ ...message, index: message.shard, device, from: context.self });
     }
 
     function fromAgent(message: FromAgent): void {
@@ -114,11 +145,9 @@ export const deviceActor = defineActor({
           changed();
           return;
         case 'vote':
-          args.jobs().vote({ message, device, publicKey: row.publicKey, from: context.self });
-          return;
+          return vote(message);
         case 'offer':
-          args.jobs().offer({ ...message, index: message.shard, device, from: context.self });
-          return;
+          return offer(message);
         case 'attemptFailed': {
           const known = release(message.fence);
           if (known === undefined) return;
@@ -157,8 +186,21 @@ export const deviceActor = defineActor({
     }
 
     return {
+      leased(fence) {
+        const key = fenceText(fence);
+        const timer = context.after(COMMAND_WITHIN_MS, () => {
+          leased.delete(key);
+          grant(1);
+        });
+        leased.set(key, timer);
+      },
       run(message) {
-        running.set(fenceText(message.fence), { job: message.job, index: message.shard, fence: message.fence });
+        const { fence, job, shard: index } = message;
+        const key = fenceText(fence);
+        if (!leased.has(key)) return void args.jobs().attempt({ job, index, fence, event: 'released', reason: 'its slot was given to others' });
+        leased.get(key)?.cancel();
+        leased.delete(key);
+        running.set(key, { job, index, fence });
         if (!command(message)) return;
         if (running.size === 1) renewLease();
         changed();
@@ -172,6 +214,7 @@ export const deviceActor = defineActor({
         release(fence);
       },
       upload({ fence, put }) {
+        unanswered.delete(fenceText(fence));
         command({ type: 'upload', fence, ...(put === undefined ? {} : { put }) });
       },
       fromAgent,
@@ -208,6 +251,11 @@ export const deviceActor = defineActor({
       reportHeld(job) {
         const held = [...running.values()].filter((a) => a.job === job);
         if (held.length > 0) args.jobs().report(held.map((attempt) => ({ attempt, held: true, device: context.self })));
+        for (const { fence } of held) {
+          const message = unanswered.get(fenceText(fence));
+          if (message?.type === 'vote') tellVote(message, true);
+          if (message?.type === 'offer') offer(message);
+        }
       },
       drain(on) {
         draining = on;

@@ -11,6 +11,8 @@ import type { Ref } from '#runtime/kernel/ref.ts';
  * whoever watches it learns that the device is gone. Commands go down to the agent, votes come up.
  */
 export const DeviceProtocol = protocol('device', {
+  /** From placement: this lease took one of the granted slots. Its command follows from the job. */
+  leased: tell<Fence>(),
   run: tell<RunCommand>(),
   stopAttempt: tell<{ partition: number; fence: Fence; reason: 'cancelled' | 'superseded' | 'paused' }>(),
   voteSettled: tell<{ fence: Fence; outcome: 'accepted' | 'refused'; reason?: string }>(),

@@ -10,7 +10,7 @@ import { isFinal, ShardTable } from './job.state.ts';
 import { jobSummary, noCounts } from './job-view.ts';
 import type { JobDesk, JobsRef } from './jobs.protocol.ts';
 import { makeReceipts } from './manifest.ts';
-import { partitionOf } from './partition.ts';
+import { partitionOf } from '#actors/store/partition.ts';
 
 /** How long a question to one job may take. */
 const ASK = { timeoutMs: 10_000 };

@@ -5,7 +5,7 @@ import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
 import type { JobArgs } from './job.actor.ts';
 import type { JobProtocol, JobRef } from './job.protocol.ts';
-import { partitionOf } from './partition.ts';
+import { partitionOf } from '#actors/store/partition.ts';
 import { JobsProtocol, type IncomingVote } from './jobs.protocol.ts';
 
 export interface JobsArgs extends Omit<JobArgs, 'job' | 'epoch'> {

@@ -21,6 +21,8 @@ export interface IncomingVote {
   readonly device: string;
   readonly publicKey: string;
   readonly from: DeviceRef;
+  /** It may have come before, to a life of the job that did not answer: no offence if it is on record already. */
+  readonly again: boolean;
 }
 
 /** An agent asks for leave to upload an output that is too large for its vote. */

@@ -42,7 +42,10 @@ export const placementActor = defineActor({
         const entry = slots.get(lease.device);
         // The session ended while the claim was under way: the stopped ref makes its ShardActor release the attempt.
         const ref = entry?.ref ?? departed.get(lease.device);
-        if (entry !== undefined) entry.free -= 1;
+        if (entry !== undefined) {
+          entry.free -= 1;
+          entry.ref.leased(lease.fence);
+        }
         if (ref !== undefined) placed.push({ lease, device: ref });
       }
       if (placed.length > 0) jobs().leased(placed);

@@ -40,7 +40,8 @@ export const quorumActor = defineActor({
     const { services, job, epoch } = args;
     const leases = new Map<string, KnownLease>();
     const ballots = new Map<number, ShardBallot>();
-    const cast = new Set<string>();
+    /** Signatures of the votes that count, by fence. */
+    const cast = new Map<string, string>();
     // Votes that wait for the commit of the one before them on the same shard: a decision never rests on a vote that
     // might not become durable.
     const waiting = new Map<number, (() => void)[]>();
@@ -58,7 +59,7 @@ export const quorumActor = defineActor({
     }
     for (const vote of args.votes) {
       leases.set(fenceText(vote.fence), vote);
-      cast.add(fenceText(vote.fence));
+      cast.set(fenceText(vote.fence), vote.signature);
       ballotOf(vote.index).votes.set(vote.device, vote.output.sha256);
       ballotOf(vote.index).planned += 1;
     }
@@ -120,7 +121,7 @@ export const quorumActor = defineActor({
       const shard = open.get(message.shard);
       const verdict = castVote(ballot, vote.device, message.output.sha256, job.spec.quorum);
       const row = rowOf(vote, lease.shardId, null);
-      cast.add(fenceText(message.fence));
+      cast.set(fenceText(message.fence), message.signature);
       waiting.set(message.shard, waiting.get(message.shard) ?? []);
       if (verdict.decision === 'accept') open.delete(message.shard);
       submit({ type: 'vote', partition: job.partition, epoch, vote: row, decision: verdict.decision }, (outcome) => {
@@ -149,6 +150,10 @@ export const quorumActor = defineActor({
         return;
       }
       const lease = leases.get(fenceText(message.fence));
+      // It counted, and the answer was lost with a session or a life of this actor: the same vote gets the same answer.
+      if (vote.again && lease?.device === vote.device && cast.get(fenceText(message.fence)) === message.signature) {
+        return void vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
+      }
       const reason =
         refusalByLease(message, {
           lease,
