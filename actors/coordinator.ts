@@ -69,7 +69,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   try {
-    const key = await loadOrCreateKey(path.join(dataFolder, 'keys'), 'grid');
+    const key = loadOrCreateKey(path.join(dataFolder, 'keys'), 'grid');
     const database = await openDatabase({ dataFolder, url: options.databaseUrl, log });
     stops.push(() => database.close());
     const orm = await openOrm({ url: database.url, entities, migrations, log });

@@ -57,7 +57,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const host = realHost();
   const folder = await openStateFolder(options.stateFolder);
   try {
-    const key = await loadOrCreateKey(folder.keys, 'device');
+    const key = loadOrCreateKey(folder.keys, 'device');
     const membership = await join(folder.root, key, options);
     const models = await readModels(options);
     const capabilities = readCapabilities({ version: options.version, slots: options.slots, models });
@@ -128,9 +128,16 @@ async function join(folder: string, key: KeyPair, { url, token, name }: AgentOpt
     await writeMembership(folder, moved);
     return moved;
   }
-  if (url === undefined) throw new GridError('BAD_URL', 'this machine belongs to no grid yet', { path: '--url', fix: 'give the address of the grid: --url http://HOST:7070' });
+  if (url === undefined)
+    throw new GridError('BAD_URL', 'this machine belongs to no grid yet', {
+      path: '--url',
+      fix: 'give the address of the grid: --url http://HOST:7070',
+    });
   if (token === undefined) {
-    throw new GridError('BAD_TOKEN', 'this machine is not enrolled yet', { path: '--token', fix: 'make a token on the grid with `corpgrid tokens create` and give it with --token' });
+    throw new GridError('BAD_TOKEN', 'this machine is not enrolled yet', {
+      path: '--token',
+      fix: 'make a token on the grid with `corpgrid tokens create` and give it with --token',
+    });
   }
   return enrol({ url, token, name: name ?? hostname(), key, folder });
 }
@@ -150,8 +157,15 @@ async function readModels({ models, contextSize, log }: AgentOptions): Promise<O
 
 async function ggufFiles(given: string): Promise<string[]> {
   const there = await stat(given).catch(() => null);
-  if (there === null) throw new GridError('BAD_CONFIGURATION', `there is no model file or folder ${given}`, { path: '--models', fix: 'give a .gguf file or a folder that holds some' });
+  if (there === null)
+    throw new GridError('BAD_CONFIGURATION', `there is no model file or folder ${given}`, {
+      path: '--models',
+      fix: 'give a .gguf file or a folder that holds some',
+    });
   if (!there.isDirectory()) return [given];
   const names = await readdir(given);
-  return names.filter((n) => n.endsWith('.gguf')).sort().map((n) => path.join(given, n));
+  return names
+    .filter((n) => n.endsWith('.gguf'))
+    .sort()
+    .map((n) => path.join(given, n));
 }

@@ -30,7 +30,12 @@ function read(file: string): string | null {
 export function uiInputs(root: string = ROOT): Inputs {
   const inputs = new Map<string, string>();
   const take = (relative: string): void => {
-    inputs.set(relative, createHash('sha256').update(readFileSync(path.join(root, relative))).digest('hex'));
+    inputs.set(
+      relative,
+      createHash('sha256')
+        .update(readFileSync(path.join(root, relative)))
+        .digest('hex'),
+    );
   };
   for (const source of SOURCES) {
     if (path.extname(source) !== '') {
@@ -48,7 +53,11 @@ export function uiInputs(root: string = ROOT): Inputs {
 /** Why `ui/dist` must be built anew; null when it is fresh. */
 export function uiStaleness(root: string = ROOT): string | null {
   const output = path.join(root, OUTPUT);
-  return staleness({ current: uiInputs(root), recorded: read(path.join(output, RECORD)), complete: read(path.join(output, 'index.html')) !== null });
+  return staleness({
+    current: uiInputs(root),
+    recorded: read(path.join(output, RECORD)),
+    complete: read(path.join(output, 'index.html')) !== null,
+  });
 }
 
 /**
@@ -68,7 +77,11 @@ export async function buildUi(root: string = ROOT): Promise<void> {
   const fresh = path.join(root, 'node_modules', '.cache', `corpgrid-ui-${process.pid}`);
   const output = path.join(root, OUTPUT);
   try {
-    await tools.build({ configFile: path.join(root, 'ui', 'vite.config.ts'), logLevel: 'warn', build: { outDir: fresh, emptyOutDir: true } });
+    await tools.build({
+      configFile: path.join(root, 'ui', 'vite.config.ts'),
+      logLevel: 'warn',
+      build: { outDir: fresh, emptyOutDir: true },
+    });
     writeFileSync(path.join(fresh, RECORD), record);
     rmSync(output, { recursive: true, force: true });
     renameSync(fresh, output);

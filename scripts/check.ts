@@ -31,8 +31,20 @@ const CHECKS: readonly Check[] = [
   { name: 'format', run: () => tool('oxfmt', ['--check', '.']) },
   { name: 'lint', run: () => tool('oxlint', ['--type-aware', '--quiet'], /on [1-9]\d* files/) },
   { name: 'types', run: () => tool('tsc', ['--noEmit', '-p', 'tsconfig.json']) },
-  { name: 'types of the UI', run: () => tool('svelte-check', ['--tsconfig', 'ui/tsconfig.json', '--workspace', 'ui', '--fail-on-warnings'], /[1-9]\d* files|0 errors/i) },
-  { name: 'layers', run: () => tool('depcruise', ['--config', '.dependency-cruiser.cjs', 'runtime', 'actors', 'agent', 'bin', 'scripts', 'ui/src'], /\([1-9]\d{2,} modules/) },
+  {
+    name: 'types of the UI',
+    run: () =>
+      tool('svelte-check', ['--tsconfig', './tsconfig.json', '--workspace', 'ui', '--fail-on-warnings'], /[1-9]\d* files|0 errors/i),
+  },
+  {
+    name: 'layers',
+    run: () =>
+      tool(
+        'depcruise',
+        ['--config', '.dependency-cruiser.cjs', 'runtime', 'actors', 'agent', 'bin', 'scripts', 'ui/src'],
+        /\([1-9]\d{2,} modules/,
+      ),
+  },
   { name: 'unused code', run: () => tool('knip', ['--no-progress']) },
   { name: 'examples built from their sources', run: () => script('build-examples.ts', '--check') },
   { name: 'errors table', run: errorsTableDrift },

@@ -8,7 +8,11 @@ import { Limits } from './job-spec.ts';
  * these schemas give meaning. Both ends parse what they receive; a message that does not fit ends the session.
  */
 
-export const Gpu = z.strictObject({ name: z.string().max(200), backend: z.enum(['cuda', 'metal', 'vulkan']), memoryBytes: z.number().int().nonnegative() });
+export const Gpu = z.strictObject({
+  name: z.string().max(200),
+  backend: z.enum(['cuda', 'metal', 'vulkan']),
+  memoryBytes: z.number().int().nonnegative(),
+});
 
 /** What a machine says it can do. Claims, not proofs: placement uses them, trust never does. */
 export const Capabilities = z.strictObject({
@@ -23,7 +27,9 @@ export const Capabilities = z.strictObject({
   kinds: z.array(z.enum(['wasm', 'inference'])).max(8),
   gpus: z.array(Gpu).max(64),
   /** Model files that lie on the machine and that it offers to serve. */
-  models: z.array(z.strictObject({ name: Label, sha256: Sha256, size: z.number().int().positive(), contextSize: z.number().int().positive() })).max(256),
+  models: z
+    .array(z.strictObject({ name: Label, sha256: Sha256, size: z.number().int().positive(), contextSize: z.number().int().positive() }))
+    .max(256),
 });
 export type Capabilities = z.infer<typeof Capabilities>;
 
@@ -72,13 +78,29 @@ const GenerationId = z.uuid();
 /** Coordinator to agent. */
 export const ToAgent = z.discriminatedUnion('type', [
   RunCommand,
-  z.strictObject({ type: z.literal('stop'), partition: z.number().int().min(0).max(255), fence: Fence, reason: z.enum(['cancelled', 'superseded', 'paused']) }),
+  z.strictObject({
+    type: z.literal('stop'),
+    partition: z.number().int().min(0).max(255),
+    fence: Fence,
+    reason: z.enum(['cancelled', 'superseded', 'paused']),
+  }),
   /** The vote is durable, or refused for good: the agent may forget it. */
-  z.strictObject({ type: z.literal('voteSettled'), fence: Fence, outcome: z.enum(['accepted', 'refused']), reason: z.string().max(500).optional() }),
+  z.strictObject({
+    type: z.literal('voteSettled'),
+    fence: Fence,
+    outcome: z.enum(['accepted', 'refused']),
+    reason: z.string().max(500).optional(),
+  }),
   z.strictObject({ type: z.literal('upload'), fence: Fence, put: SignedRequest.optional() }),
   z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256 }),
   z.strictObject({ type: z.literal('unloadModel'), model: Label }),
-  z.strictObject({ type: z.literal('generate'), generation: GenerationId, model: Label, messages: z.array(ChatMessage).min(1).max(10_000), sampling: SamplingOptions }),
+  z.strictObject({
+    type: z.literal('generate'),
+    generation: GenerationId,
+    model: Label,
+    messages: z.array(ChatMessage).min(1).max(10_000),
+    sampling: SamplingOptions,
+  }),
   z.strictObject({ type: z.literal('cancelGeneration'), generation: GenerationId }),
   z.strictObject({ type: z.literal('drain'), on: z.boolean() }),
 ]);
@@ -100,13 +122,36 @@ export type VoteMessage = z.infer<typeof VoteMessage>;
 
 /** Agent to coordinator. */
 export const FromAgent = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('beat'), load: z.number().nonnegative(), memoryFreeBytes: z.number().int().nonnegative(), running: z.number().int().nonnegative() }),
+  z.strictObject({
+    type: z.literal('beat'),
+    load: z.number().nonnegative(),
+    memoryFreeBytes: z.number().int().nonnegative(),
+    running: z.number().int().nonnegative(),
+  }),
   VoteMessage,
-  z.strictObject({ type: z.literal('attemptFailed'), fence: Fence, job: JobId, shard: z.number().int().nonnegative(), reason: z.string().max(2000) }),
+  z.strictObject({
+    type: z.literal('attemptFailed'),
+    fence: Fence,
+    job: JobId,
+    shard: z.number().int().nonnegative(),
+    reason: z.string().max(2000),
+  }),
   /** Asks for leave to store a large output; answered by `upload` (without `put`: it is there already). */
   z.strictObject({ type: z.literal('offer'), fence: Fence, job: JobId, shard: z.number().int().nonnegative(), output: ObjectRef }),
-  z.strictObject({ type: z.literal('modelState'), model: Label, state: z.enum(['loading', 'ready', 'unloaded', 'failed']), memoryBytes: z.number().int().nonnegative(), reason: z.string().max(2000).optional() }),
-  z.strictObject({ type: z.literal('tokens'), generation: GenerationId, from: z.number().int().nonnegative(), tokens: z.array(z.number().int().nonnegative()).max(10_000), text: z.string().max(1_000_000) }),
+  z.strictObject({
+    type: z.literal('modelState'),
+    model: Label,
+    state: z.enum(['loading', 'ready', 'unloaded', 'failed']),
+    memoryBytes: z.number().int().nonnegative(),
+    reason: z.string().max(2000).optional(),
+  }),
+  z.strictObject({
+    type: z.literal('tokens'),
+    generation: GenerationId,
+    from: z.number().int().nonnegative(),
+    tokens: z.array(z.number().int().nonnegative()).max(10_000),
+    text: z.string().max(1_000_000),
+  }),
   z.strictObject({
     type: z.literal('generationEnded'),
     generation: GenerationId,

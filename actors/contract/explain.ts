@@ -10,7 +10,9 @@ function pathOf(path: readonly PropertyKey[]): string {
 /** Of a union's branches the one that got furthest into the value: the one that was meant. */
 function innermost(issue: Issue): Issue {
   if (issue.code !== 'invalid_union') return issue;
-  const branches = issue.errors.flatMap((issues) => issues.slice(0, 1)).map((inner) => innermost({ ...inner, path: [...issue.path, ...inner.path] }));
+  const branches = issue.errors
+    .flatMap((issues) => issues.slice(0, 1))
+    .map((inner) => innermost({ ...inner, path: [...issue.path, ...inner.path] }));
   const deepest = branches.toSorted((a, b) => b.path.length - a.path.length)[0];
   return deepest === undefined || deepest.path.length === issue.path.length ? issue : deepest;
 }

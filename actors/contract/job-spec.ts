@@ -15,7 +15,12 @@ export const Limits = z.strictObject({
   /** Linear memory that the module may grow to. */
   memoryMiB: z.number().int().min(1).max(4096).default(256),
   /** Wall time of one attempt. Running out of it is a failed attempt, never a result. */
-  timeoutSeconds: z.number().int().min(1).max(24 * 3600).default(300),
+  timeoutSeconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(24 * 3600)
+    .default(300),
   outputMiB: z.number().int().min(1).max(1024).default(64),
 });
 export type Limits = z.infer<typeof Limits>;

@@ -48,7 +48,11 @@ export type JobSummary = z.infer<typeof JobSummary>;
 export const JobSnapshot = z.strictObject({ seq: z.number().int(), summary: JobSummary, states: Bytes });
 export type JobSnapshot = z.infer<typeof JobSnapshot>;
 
-export const JobDelta = z.strictObject({ seq: z.number().int(), summary: JobSummary, changes: z.array(z.tuple([z.number().int(), z.number().int()])) });
+export const JobDelta = z.strictObject({
+  seq: z.number().int(),
+  summary: JobSummary,
+  changes: z.array(z.tuple([z.number().int(), z.number().int()])),
+});
 export type JobDelta = z.infer<typeof JobDelta>;
 
 export const VoteDetail = z.strictObject({
@@ -65,7 +69,15 @@ export const VoteDetail = z.strictObject({
 });
 export type VoteDetail = z.infer<typeof VoteDetail>;
 
-export const AttemptDetail = z.strictObject({ fence: Fence, device: DeviceId, deviceName: z.string(), state: z.string(), leasedAt: z.number(), endedAt: z.number().nullable(), reason: z.string().nullable() });
+export const AttemptDetail = z.strictObject({
+  fence: Fence,
+  device: DeviceId,
+  deviceName: z.string(),
+  state: z.string(),
+  leasedAt: z.number(),
+  endedAt: z.number().nullable(),
+  reason: z.string().nullable(),
+});
 export type AttemptDetail = z.infer<typeof AttemptDetail>;
 
 export const ShardDetail = z.strictObject({

@@ -60,7 +60,7 @@ export const WASI_TYPES: ReadonlyMap<string, string> = new Map(
   Object.entries(PARAMETERS).map(([name, letters]) => [
     name,
     typeText(
-      [...letters].map((letter) => (letter === 'i' ? 'i32' : 'i64')),
+      Array.from(letters, (letter) => (letter === 'i' ? 'i32' : 'i64')),
       name === 'proc_exit' ? [] : ['i32'],
     ),
   ]),

@@ -8,7 +8,7 @@ import type { ModelPoolRef, ModelsRef } from '#actors/model-pool/model-pool.prot
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { AttemptRow, Session } from '#actors/store/store.ts';
-import { defineActor } from '#runtime/kernel/actor.ts';
+import { defineActor, type Timer } from '#runtime/kernel/actor.ts';
 import type { LinkSession } from '#runtime/link/session.ts';
 
 import { DeviceProtocol } from './device.protocol.ts';
@@ -179,7 +179,14 @@ export const deviceActor = defineActor({
       args.placement().withdraw({ device, sessionEpoch });
       tellJobs('expired', 'the session of the device ended');
       for (const [generation, owner] of generations) {
-        owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, reason: 'the device was lost', retryable: true });
+        owner.ended({
+          generation,
+          outcome: 'failed',
+          promptTokens: 0,
+          completionTokens: 0,
+          reason: 'the device was lost',
+          retryable: true,
+        });
       }
       void services.presence.remove(device, token);
       args.devices.changed(device);
@@ -197,7 +204,8 @@ export const deviceActor = defineActor({
       run(message) {
         const { fence, job, shard: index } = message;
         const key = fenceText(fence);
-        if (!leased.has(key)) return void args.jobs().attempt({ job, index, fence, event: 'released', reason: 'its slot was given to others' });
+        if (!leased.has(key))
+          return void args.jobs().attempt({ job, index, fence, event: 'released', reason: 'its slot was given to others' });
         leased.get(key)?.cancel();
         leased.delete(key);
         running.set(key, { job, index, fence });
@@ -237,13 +245,21 @@ export const deviceActor = defineActor({
       },
       loadModel({ model, sha256, pool }) {
         pools.set(model, { pool, state: { name: model, state: 'loading', memoryBytes: 0 } });
-        if (!command({ type: 'loadModel', model, sha256 })) pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
+        if (!command({ type: 'loadModel', model, sha256 }))
+          pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
       },
       generate({ generation, model, messages, sampling, owner }) {
         generations.set(generation, owner);
         if (command({ type: 'generate', generation, model, messages, sampling })) return;
         generations.delete(generation);
-        owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, reason: 'the device is not reachable', retryable: true });
+        owner.ended({
+          generation,
+          outcome: 'failed',
+          promptTokens: 0,
+          completionTokens: 0,
+          reason: 'the device is not reachable',
+          retryable: true,
+        });
       },
       cancelGeneration(generation) {
         command({ type: 'cancelGeneration', generation });
@@ -262,7 +278,7 @@ export const deviceActor = defineActor({
         row = { ...row, state: on ? 'draining' : 'present' };
         command({ type: 'drain', on });
         if (on) args.placement().withdraw({ device, sessionEpoch });
-        else grant(slots - running.size);
+        else grant(slots - running.size - leased.size);
         changed();
       },
       revoke() {
@@ -273,4 +289,3 @@ export const deviceActor = defineActor({
     };
   },
 });
-

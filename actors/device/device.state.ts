@@ -1,5 +1,3 @@
-import type { DeviceState } from '#actors/contract/job-states.ts';
-
 /**
  * A device, as the grid sees it.
  *
@@ -16,8 +14,3 @@ export const SUSPECT_MS = 200;
 /** Lease of a session: agents beat every second while they hold attempts, every 15 s otherwise. */
 export const BUSY_LEASE_MS = 5_000;
 export const IDLE_LEASE_MS = 45_000;
-
-/** What the session's end makes of the device. */
-export function afterSession(state: DeviceState): DeviceState {
-  return state === 'revoked' ? 'revoked' : 'absent';
-}

@@ -13,10 +13,13 @@ const ASK = { timeoutMs: 5_000 };
 
 export async function authenticate(tenants: TenantRef, key: string | undefined): Promise<Principal> {
   if (key === undefined || key === '') {
-    throw new GridError('UNAUTHENTICATED', 'no key came with the request', { fix: 'send `Authorization: Bearer cg_…`; the first start printed an admin key' });
+    throw new GridError('UNAUTHENTICATED', 'no key came with the request', {
+      fix: 'send `Authorization: Bearer cg_…`; the first start printed an admin key',
+    });
   }
   const principal = await tenants.authenticate(key, ASK);
-  if (principal === null) throw new GridError('UNAUTHENTICATED', 'the key is unknown or revoked', { fix: '`corpgrid keys create` makes a new one' });
+  if (principal === null)
+    throw new GridError('UNAUTHENTICATED', 'the key is unknown or revoked', { fix: '`corpgrid keys create` makes a new one' });
   return principal;
 }
 

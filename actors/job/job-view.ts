@@ -4,7 +4,12 @@ import type { JobSummary } from '#actors/contract/live.ts';
 import type { JobRow } from '#actors/store/store.ts';
 
 /** What people see of a job, made from its row and the tally of its shards. */
-export function jobSummary(job: JobRow, counts: Record<ShardState, number>, votes: number, waiting: readonly JobSummary['reasons'][number][]): JobSummary {
+export function jobSummary(
+  job: JobRow,
+  counts: Record<ShardState, number>,
+  votes: number,
+  waiting: readonly JobSummary['reasons'][number][],
+): JobSummary {
   const { spec } = job;
   return {
     id: job.id,

@@ -162,7 +162,8 @@ export const jobActor = defineActor({
 
     function summary(): JobSummary {
       const pending = table.count('pending');
-      const reasons = job.state === 'running' && pending > 0 ? [{ reason: 'waiting for a free device that has not worked on it', shards: pending }] : [];
+      const reasons =
+        job.state === 'running' && pending > 0 ? [{ reason: 'waiting for a free device that has not worked on it', shards: pending }] : [];
       return jobSummary(job, table.counts(), votes, reasons);
     }
 
@@ -224,7 +225,7 @@ export const jobActor = defineActor({
     }
 
     function finish(): void {
-      for (const index of [...shards.keys()]) settleShard(index, job.state === 'done' ? 'superseded' : 'cancelled');
+      for (const index of Array.from(shards.keys())) settleShard(index, job.state === 'done' ? 'superseded' : 'cancelled');
       flush();
       context.stop();
     }
@@ -281,7 +282,9 @@ export const jobActor = defineActor({
       async control(action: Control) {
         const { from, to } = CONTROLS[action];
         if (!(await move(from, to))) {
-          throw new GridError('CONFLICT', `the job is ${job.state}: it cannot ${action} now`, { fix: `this is possible while it is ${from.join(' or ')}` });
+          throw new GridError('CONFLICT', `the job is ${job.state}: it cannot ${action} now`, {
+            fix: `this is possible while it is ${from.join(' or ')}`,
+          });
         }
         if (to === 'running') {
           placement.wake();

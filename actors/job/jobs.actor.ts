@@ -51,9 +51,16 @@ export const jobsActor = defineActor({
       });
     }
 
+    /** The very vote counted, and only its answer was lost. */
+    async function isOnRecord({ message, device }: IncomingVote): Promise<boolean> {
+      const votes = await services.store.votesOf(message.job, message.shard);
+      return votes.some((v) => v.refusal === null && v.device === device && v.signature === message.signature);
+    }
+
     async function lateRefusal(vote: IncomingVote): Promise<void> {
       const { message } = vote;
       const job = await services.store.findJob(message.job);
+      if (vote.again && (await isOnRecord(vote))) return void vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
       const reason = job === null ? 'no such job' : `the shard was sealed: the job is ${job.state}`;
       if (job !== null) {
         const row: VoteRow = {
@@ -110,7 +117,7 @@ export const jobsActor = defineActor({
         for (const [job, list] of byJob) live.get(job)?.report(list);
       },
       async reload() {
-        for (const id of [...live.keys()]) {
+        for (const id of Array.from(live.keys())) {
           await context.stopChild(id);
           live.delete(id);
           wake(id);

@@ -1,7 +1,16 @@
 import { shardCount } from '#actors/contract/job-spec.ts';
 import { toHex } from '#actors/contract/hex.ts';
 import { merkleRoot } from '#actors/contract/merkle.ts';
-import { leafHashOf, leafOf, makeReceipt, Manifest, manifestBytes, specDigestOf, type Receipt, type ReceiptLeaf } from '#actors/contract/receipt.ts';
+import {
+  leafHashOf,
+  leafOf,
+  makeReceipt,
+  Manifest,
+  manifestBytes,
+  specDigestOf,
+  type Receipt,
+  type ReceiptLeaf,
+} from '#actors/contract/receipt.ts';
 import type { JobRow, ManifestRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 import { canonicalJson } from '#runtime/identity/canonical.ts';
 import { sha256 } from '#runtime/identity/digest.ts';

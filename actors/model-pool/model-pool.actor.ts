@@ -37,7 +37,9 @@ export const modelPoolActor = defineActor({
     function failWaiting(): void {
       const reasons = [...replicas.values()].filter((r) => r.reason !== '').map((r) => `${r.device}: ${r.reason}`);
       const why = replicas.size === 0 ? 'no connected device offers it' : reasons.join('; ') || 'no replica is ready';
-      const error = new GridError('MODEL_FAILED', `model ${model.name} cannot be served now: ${why}`, { fix: '`corpgrid devices` shows who offers it' });
+      const error = new GridError('MODEL_FAILED', `model ${model.name} cannot be served now: ${why}`, {
+        fix: '`corpgrid devices` shows who offers it',
+      });
       for (const generation of waiting.splice(0)) generation.noReplica(error);
     }
 
@@ -85,7 +87,10 @@ export const modelPoolActor = defineActor({
         if (entry !== undefined) entry.active = Math.max(0, entry.active - 1);
       },
       report() {
-        return { model, replicas: [...replicas.values()].map(({ device, state, memoryBytes, active }) => ({ device, state, memoryBytes, active })) };
+        return {
+          model,
+          replicas: [...replicas.values()].map(({ device, state, memoryBytes, active }) => ({ device, state, memoryBytes, active })),
+        };
       },
     };
   },

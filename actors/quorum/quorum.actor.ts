@@ -189,16 +189,32 @@ export const quorumActor = defineActor({
       });
     }
 
+    /** Of shards that were settled before this actor's life nothing is known here, and a vote on one may come once more. */
+    function recall(vote: IncomingVote, stored: VoteRow['output'] | null): void {
+      const { job: id, shard, signature, fence } = vote.message;
+      context.pipe(services.patiently(() => services.store.votesOf(id, shard)), (result) => {
+        if (!result.ok) throw result.error;
+        const counted = result.value.some((v) => v.refusal === null && v.device === vote.device && v.signature === signature);
+        if (counted) vote.from.voteSettled({ fence, outcome: 'accepted' });
+        else judge(vote, stored);
+      });
+    }
+
+    function admit(vote: IncomingVote, stored: VoteRow['output'] | null): void {
+      if (vote.again && !leases.has(fenceText(vote.message.fence))) recall(vote, stored);
+      else judge(vote, stored);
+    }
+
     return {
       offer: offered,
       leased(attempts) {
         for (const attempt of attempts) leases.set(fenceText(attempt.fence), attempt);
       },
       vote(vote) {
-        if (vote.message.bytes !== undefined) return judge(vote, null);
+        if (vote.message.bytes !== undefined) return admit(vote, null);
         context.pipe(services.objects.head(vote.message.output.sha256), (result) => {
           if (!result.ok) throw result.error;
-          judge(vote, result.value);
+          admit(vote, result.value);
         });
       },
     };

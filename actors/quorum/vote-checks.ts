@@ -24,15 +24,19 @@ export interface VoteContext {
   readonly hasVoted: boolean;
 }
 
+const SETTLED = 'the shard is settled: it takes no more votes';
+
 /** Why a vote cannot count by what the lease says, or null. Cheap: no hash, no signature. */
 export function refusalByLease(message: VoteMessage, context: VoteContext): string | null {
   const { lease } = context;
+  // Leases of settled shards are not kept in mind, so an unknown fence there proves nothing.
+  if (lease === undefined && !context.open) return SETTLED;
   if (lease === undefined) return 'no such lease: the fence was never given for this job';
   if (lease.index !== message.shard) return 'the lease is for another shard';
   if (lease.device !== context.device) return "another device's lease";
   if (context.replayed) return 'replayed: the vote of this attempt is on record';
   if (context.hasVoted) return 'the device has already voted on this shard';
-  if (!context.open) return 'the shard is settled: it takes no more votes';
+  if (!context.open) return SETTLED;
   return null;
 }
 
@@ -41,7 +45,8 @@ export function refusalByHash(message: VoteMessage, stored: ObjectRef | null): s
   const { bytes, output } = message;
   if (bytes !== undefined) {
     if (bytes.length > INLINE_LIMIT) return `inline output larger than ${INLINE_LIMIT} bytes`;
-    if (bytes.length !== output.size || sha256Hex(bytes) !== output.sha256) return 'altered result: the bytes do not have the hash of the vote';
+    if (bytes.length !== output.size || sha256Hex(bytes) !== output.sha256)
+      return 'altered result: the bytes do not have the hash of the vote';
     return null;
   }
   if (stored === null) return 'the output was never uploaded';

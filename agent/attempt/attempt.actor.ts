@@ -53,7 +53,14 @@ export const attemptActor = defineActor({
       const modulePath = await cachedObject(command.module, args.cacheFolder, transfer);
       const inputPath = path.join(folder, 'input');
       await writeInput(inputPath);
-      const result = await args.executor.run({ modulePath, args: command.args, inputPath, outputPath, limits: command.limits, signal: abort.signal });
+      const result = await args.executor.run({
+        modulePath,
+        args: command.args,
+        inputPath,
+        outputPath,
+        limits: command.limits,
+        signal: abort.signal,
+      });
       if (!result.ok) throw new Error(result.reason);
       const { size } = await stat(outputPath);
       return { output: { sha256: await hashFile(outputPath), size }, seconds: result.seconds };
@@ -108,7 +115,8 @@ export const attemptActor = defineActor({
 
     return {
       offerAgain() {
-        if (finished !== null && finished.output.size > INLINE_LIMIT && !uploading) owner.offer({ fence, job, shard, output: finished.output });
+        if (finished !== null && finished.output.size > INLINE_LIMIT && !uploading)
+          owner.offer({ fence, job, shard, output: finished.output });
       },
       upload(put) {
         if (finished === null || uploading) return;

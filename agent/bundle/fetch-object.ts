@@ -81,7 +81,12 @@ export async function hashFile(file: string): Promise<string> {
 
 /** Carries out an upload that the grid signed. */
 export async function uploadFile(file: string, put: SignedRequest, { gridUrl, signal }: Transfer): Promise<void> {
-  const response = await fetch(new URL(put.url, gridUrl), { method: put.method, headers: put.headers, body: await openAsBlob(file), signal });
+  const response = await fetch(new URL(put.url, gridUrl), {
+    method: put.method,
+    headers: put.headers,
+    body: await openAsBlob(file),
+    signal,
+  });
   await response.body?.cancel();
   if (!response.ok) throw new TransferError(`the store refused the output: ${response.status}`);
 }

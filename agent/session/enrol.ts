@@ -50,7 +50,11 @@ export async function enrol(options: { url: string; token: string; name: string;
       signal: AbortSignal.timeout(REPLY_LIMIT_MS),
     });
   } catch (error) {
-    throw new GridError('UNREACHABLE', `no grid answers at ${url}`, { path: '--url', fix: 'check the address and that `corpgrid up` runs there', cause: error });
+    throw new GridError('UNREACHABLE', `no grid answers at ${url}`, {
+      path: '--url',
+      fix: 'check the address and that `corpgrid up` runs there',
+      cause: error,
+    });
   }
   const body: unknown = await response.json().catch(() => null);
   if (!response.ok) {

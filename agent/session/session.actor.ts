@@ -146,7 +146,8 @@ export const sessionActor = defineActor({
       attempts.set(key, { ref, fence });
       // A crash of the attempt's actor is a failed attempt, never a silent one.
       context.watch(ref, ({ reason }) => {
-        if (reason === 'crashed' && attempts.has(key)) context.self.failed({ fence, job, shard, reason: 'the agent could not carry it out' });
+        if (reason === 'crashed' && attempts.has(key))
+          context.self.failed({ fence, job, shard, reason: 'the agent could not carry it out' });
       });
     }
 

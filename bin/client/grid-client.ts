@@ -42,7 +42,10 @@ export interface GridClient {
 export function checkGridUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw new GridError('BAD_URL', `${JSON.stringify(text)} is not the address of a grid`, { path: '--url', fix: 'give it like http://127.0.0.1:7070' });
+    throw new GridError('BAD_URL', `${JSON.stringify(text)} is not the address of a grid`, {
+      path: '--url',
+      fix: 'give it like http://127.0.0.1:7070',
+    });
   }
   return url.origin;
 }
@@ -53,9 +56,13 @@ function isCode(code: string): code is ErrorCode {
 
 async function problemOf(response: Response): Promise<GridError> {
   const problem = Problem.safeParse(await response.json().catch(() => null));
-  if (!problem.success) return new GridError('UNREACHABLE', `what answers there is not a grid (HTTP ${response.status})`, { path: '--url' });
+  if (!problem.success)
+    return new GridError('UNREACHABLE', `what answers there is not a grid (HTTP ${response.status})`, { path: '--url' });
   const { code, message, path, fix } = problem.data;
-  return new GridError(isCode(code) ? code : 'INTERNAL', message, { ...(path === undefined ? {} : { path }), ...(fix === undefined ? {} : { fix }) });
+  return new GridError(isCode(code) ? code : 'INTERNAL', message, {
+    ...(path === undefined ? {} : { path }),
+    ...(fix === undefined ? {} : { fix }),
+  });
 }
 
 export function createGridClient({ url: given, key }: { url: string; key: string | undefined }): GridClient {
@@ -63,14 +70,21 @@ export function createGridClient({ url: given, key }: { url: string; key: string
 
   async function send(path: string, init: RequestInit = {}, timeoutMs = TIMEOUT_MS): Promise<Response> {
     if (key === undefined) {
-      throw new GridError('UNAUTHENTICATED', 'no key was given', { path: '--key', fix: 'give --key or set CORPGRID_KEY; the first start of the grid printed an admin key' });
+      throw new GridError('UNAUTHENTICATED', 'no key was given', {
+        path: '--key',
+        fix: 'give --key or set CORPGRID_KEY; the first start of the grid printed an admin key',
+      });
     }
     let response: Response;
     try {
       const headers = { authorization: `Bearer ${key}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }) };
       response = await fetch(new URL(path, url), { ...init, headers, signal: AbortSignal.timeout(timeoutMs) });
     } catch (error) {
-      throw new GridError('UNREACHABLE', `no grid answers at ${url}`, { path: '--url', fix: 'check the address and that `npm start` runs there', cause: error });
+      throw new GridError('UNREACHABLE', `no grid answers at ${url}`, {
+        path: '--url',
+        fix: 'check the address and that `npm start` runs there',
+        cause: error,
+      });
     }
     if (!response.ok) throw await problemOf(response);
     return response;

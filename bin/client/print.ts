@@ -37,7 +37,11 @@ export function sayJson(value: unknown): void {
 export function sayTable(columns: readonly string[], rows: readonly (readonly (string | number | null | undefined)[])[]): void {
   const cells = rows.map((row) => row.map((value) => (value === null || value === undefined || value === '' ? '–' : String(value))));
   const widths = columns.map((name, i) => Math.max(name.length, ...cells.map((row) => row[i]?.length ?? 0)));
-  const line = (values: readonly string[]): string => values.map((value, i) => value.padEnd(widths[i] ?? 0)).join('  ').trimEnd();
+  const line = (values: readonly string[]): string =>
+    values
+      .map((value, i) => value.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
   say(line(columns));
   for (const row of cells) say(line(row));
 }

@@ -10,7 +10,12 @@ import { createProgress } from './print.ts';
 const UPLOADS = 4;
 
 /** Packs a job file, uploads what the grid does not have, and submits. A repeated call after a failure sends only the rest. */
-export async function submitJobFile(client: GridClient, file: string, overrides: PackOverrides, onPacked?: (text: string) => void): Promise<JobSummary> {
+export async function submitJobFile(
+  client: GridClient,
+  file: string,
+  overrides: PackOverrides,
+  onPacked?: (text: string) => void,
+): Promise<JobSummary> {
   const packed = await packJob(file, overrides);
   const progress = createProgress();
   try {

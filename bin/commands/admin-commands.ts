@@ -24,7 +24,7 @@ export function adminCommands(program: Command): void {
       const { name, tenant, role } = options;
       const made = (await clientOf(options).post('/api/keys', { name, tenant, role })) as Key;
       if (options.json) return sayJson(made);
-      say(`${made.key ?? ''}`);
+      say(made.key ?? '');
     });
   withGrid(keys.command('list').description('all keys, without their secrets')).action(async (options: GridOptions) => {
     const list = (await clientOf(options).get('/api/keys')) as Key[];
@@ -63,7 +63,10 @@ export function adminCommands(program: Command): void {
       const { data } = (await clientOf(options).get('/v1/models')) as { data: { id: string; owned_by: string }[] };
       if (options.json) return sayJson(data);
       if (data.length === 0) return say('no model is offered; start an agent with --models FILE.gguf');
-      sayTable(['MODEL'], data.map((m) => [m.id]));
+      sayTable(
+        ['MODEL'],
+        data.map((m) => [m.id]),
+      );
     },
   );
 }

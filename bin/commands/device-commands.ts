@@ -15,7 +15,17 @@ function gib(bytes: number | null): string | null {
 function sayDevices(devices: readonly DeviceSummary[]): void {
   sayTable(
     ['ID', 'NAME', 'STATE', 'OS', 'CORES', 'MEMORY', 'RUNNING', 'SLOTS', 'KEY'],
-    devices.map((d) => [d.id, d.name, d.state, d.os === null ? null : `${d.os}-${d.arch}`, d.cores, gib(d.memoryBytes), d.running, d.slots, d.fingerprint]),
+    devices.map((d) => [
+      d.id,
+      d.name,
+      d.state,
+      d.os === null ? null : `${d.os}-${d.arch}`,
+      d.cores,
+      gib(d.memoryBytes),
+      d.running,
+      d.slots,
+      d.fingerprint,
+    ]),
   );
 }
 
@@ -35,7 +45,16 @@ export function deviceCommands(program: Command): void {
     if (options.json) return sayJson(cluster);
     sayTable(
       ['DEVICES', 'PRESENT', 'CORES', 'SLOTS', 'RUNNING', 'MEMORY'],
-      [[cluster['devices'], cluster['present'], cluster['cores'], cluster['slots'], cluster['running'], gib(cluster['memoryBytes'] ?? null)]],
+      [
+        [
+          cluster['devices'],
+          cluster['present'],
+          cluster['cores'],
+          cluster['slots'],
+          cluster['running'],
+          gib(cluster['memoryBytes'] ?? null),
+        ],
+      ],
     );
   });
 

@@ -31,7 +31,9 @@ function exitFor(summary: JobSummary): void {
 function sayJob(job: JobSummary): void {
   const settled = job.counts.sealed + job.counts.provisional;
   say(`${job.name} (${job.id})`);
-  say(`  ${job.state}: ${settled} of ${job.shards} shards agreed, ${job.votes} votes, quorum ${job.quorum}${job.verified ? '' : ' (unverified: nobody checked the results)'}`);
+  say(
+    `  ${job.state}: ${settled} of ${job.shards} shards agreed, ${job.votes} votes, quorum ${job.quorum}${job.verified ? '' : ' (unverified: nobody checked the results)'}`,
+  );
   for (const { reason, shards } of job.reasons) say(`  ${shards} shard${shards === 1 ? '' : 's'}: ${reason}`);
 }
 
@@ -90,10 +92,16 @@ export function jobCommands(program: Command): void {
 }
 
 /** Outputs as `shard-000123`, the merged one as `result`, receipts as one JSON file. */
-async function fetchResults(client: GridClient, id: string, folder: string): Promise<{ folder: string; outputs: number; receipts: number }> {
+async function fetchResults(
+  client: GridClient,
+  id: string,
+  folder: string,
+): Promise<{ folder: string; outputs: number; receipts: number }> {
   const job = await client.job(id);
   if (job.state !== 'done') {
-    throw new GridError('CONFLICT', `job ${id} is ${job.state}: results are final once it is done`, { fix: 'wait for it: `corpgrid jobs ID` shows its progress' });
+    throw new GridError('CONFLICT', `job ${id} is ${job.state}: results are final once it is done`, {
+      fix: 'wait for it: `corpgrid jobs ID` shows its progress',
+    });
   }
   await mkdir(folder, { recursive: true });
   const outputs = await client.outputs(id);
@@ -108,4 +116,3 @@ async function fetchResults(client: GridClient, id: string, folder: string): Pro
   await writeFile(path.join(folder, 'receipts.json'), `${JSON.stringify(receipts, null, 1)}\n`);
   return { folder, outputs: outputs.length, receipts: receipts.length };
 }
-

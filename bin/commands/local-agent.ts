@@ -28,7 +28,17 @@ export function startLocalAgent(options: LocalAgentOptions): { stop(): Promise<v
 
   async function runOnce(): Promise<void> {
     const token = await coordinator.enrolmentToken('the local agent');
-    const args = [path.join(ROOT, 'bin', 'corpgrid.ts'), 'agent', '--tied', '--url', url, '--state', path.join(dataFolder, 'local-agent'), '--log', level];
+    const args = [
+      path.join(ROOT, 'bin', 'corpgrid.ts'),
+      'agent',
+      '--tied',
+      '--url',
+      url,
+      '--state',
+      path.join(dataFolder, 'local-agent'),
+      '--log',
+      level,
+    ];
     // The token goes by environment, not by argument: arguments can be read by everybody on the machine.
     const started = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'inherit'], env: { ...process.env, CORPGRID_TOKEN: token } });
     child = started;

@@ -28,7 +28,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     version: version(),
     log,
     onRefused(reason) {
-      process.stderr.write(`corpgrid: the grid refuses this machine: ${reason}\n  fix: enrol it anew with a fresh --state folder and a token\n`);
+      process.stderr.write(
+        `corpgrid: the grid refuses this machine: ${reason}\n  fix: enrol it anew with a fresh --state folder and a token\n`,
+      );
       refused = true;
       stopping.stop();
     },

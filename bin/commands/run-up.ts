@@ -53,7 +53,9 @@ function announce({ firstKey, database, gridKey }: Coordinator, url: string, dat
     say(`  sign in:                     ${url}/#key=${firstKey}`);
   }
   say(`  join a machine:              corpgrid tokens create, then there: npm run corpgrid -- agent --url ${url} --token TOKEN`);
-  say(`  data:                        ${dataFolder} (${database === 'embedded' ? 'embedded PostgreSQL 18' : 'database from DATABASE_URL'})`);
+  say(
+    `  data:                        ${dataFolder} (${database === 'embedded' ? 'embedded PostgreSQL 18' : 'database from DATABASE_URL'})`,
+  );
   say(`  grid key:                    ${gridKey}`);
   say('Ctrl-C stops it.');
 }

@@ -32,13 +32,20 @@ export function clientOf(options: GridOptions): GridClient {
 export function parseWhole(text: string, path: string, min: number, max: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isInteger(value) || value < min || value > max) {
-    throw new GridError('BAD_CONFIGURATION', `${JSON.stringify(text)} is not a whole number from ${min} to ${max}`, { path, fix: `give a number from ${min} to ${max}` });
+    throw new GridError('BAD_CONFIGURATION', `${JSON.stringify(text)} is not a whole number from ${min} to ${max}`, {
+      path,
+      fix: `give a number from ${min} to ${max}`,
+    });
   }
   return value;
 }
 
 export function parseLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((l) => l === text);
-  if (level === undefined) throw new GridError('BAD_CONFIGURATION', `${JSON.stringify(text)} is not a log level`, { path: '--log', fix: `one of ${LOG_LEVELS.join(', ')}` });
+  if (level === undefined)
+    throw new GridError('BAD_CONFIGURATION', `${JSON.stringify(text)} is not a log level`, {
+      path: '--log',
+      fix: `one of ${LOG_LEVELS.join(', ')}`,
+    });
   return level;
 }

@@ -17,14 +17,19 @@ async function readReceipts(file: string): Promise<unknown[]> {
     throw new GridError('BAD_REQUEST', `cannot read ${file}`, { path: 'receipt', fix: 'give a file that `corpgrid results` wrote', cause });
   });
   try {
-    if ((await handle.stat()).size > RECEIPT_LIMIT) throw new GridError('TOO_LARGE', `${file} is larger than ${RECEIPT_LIMIT} bytes`, { path: 'receipt' });
+    if ((await handle.stat()).size > RECEIPT_LIMIT)
+      throw new GridError('TOO_LARGE', `${file} is larger than ${RECEIPT_LIMIT} bytes`, { path: 'receipt' });
     const parsed: unknown = JSON.parse(await handle.readFile('utf8'));
     const list: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
     if (list.length === 0) throw new GridError('BAD_REQUEST', `${file} holds no receipt`, { path: 'receipt' });
     return list;
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new GridError('BAD_REQUEST', `${file} is not JSON: ${cause.message}`, { path: 'receipt', fix: 'give a file that `corpgrid results` wrote', cause });
+    throw new GridError('BAD_REQUEST', `${file} is not JSON: ${cause.message}`, {
+      path: 'receipt',
+      fix: 'give a file that `corpgrid results` wrote',
+      cause,
+    });
   } finally {
     await handle.close();
   }

@@ -40,6 +40,8 @@ export async function chatWith(grid: Grid, model: string): Promise<ChatReport> {
     completionTokens: usage.completion_tokens,
     tokensPerSecond: round(usage.completion_tokens / seconds),
     check: equal ? 'passed' : 'failed',
-    detail: equal ? 'the streamed text equals the whole one of the same seed' : 'the streamed text differs from the whole one of the same seed',
+    detail: equal
+      ? 'the streamed text equals the whole one of the same seed'
+      : 'the streamed text differs from the whole one of the same seed',
   };
 }

@@ -32,7 +32,9 @@ const { values } = parseArgs({
   options: { json: { type: 'boolean' }, keep: { type: 'boolean' }, root: { type: 'string' }, help: { type: 'boolean' } },
 });
 if (values.help === true) {
-  process.stdout.write('usage: npm run demo -- [--json] [--keep] [--root FOLDER]\n  --json  the report as JSON on stdout\n  --keep  leave the grid running until Ctrl-C\n  --root  count the words of the Markdown below this folder (default: node_modules)\n');
+  process.stdout.write(
+    'usage: npm run demo -- [--json] [--keep] [--root FOLDER]\n  --json  the report as JSON on stdout\n  --keep  leave the grid running until Ctrl-C\n  --root  count the words of the Markdown below this folder (default: node_modules)\n',
+  );
   process.exit(0);
 }
 const out = values.json === true ? process.stderr : process.stdout;
@@ -87,7 +89,8 @@ async function main(): Promise<boolean> {
     });
     const jobs = { wordCount: wordCountReport, render: renderReport };
     const ok =
-      Object.values(jobs).every((j) => j.check === 'passed' && j.fewestVotes >= 2 && j.receiptsVerified === j.shards) && chat.check === 'passed';
+      Object.values(jobs).every((j) => j.check === 'passed' && j.fewestVotes >= 2 && j.receiptsVerified === j.shards) &&
+      chat.check === 'passed';
     const seconds = Math.round((performance.now() - started) / 100) / 10;
     const report: Report = { ok, seconds, url: grid.url, agents: grid.agents.length, jobs, chat };
     if (values.json === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);

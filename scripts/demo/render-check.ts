@@ -20,7 +20,8 @@ export function differenceFromTiles(png: Buffer, view: View, tiles: readonly Uin
     for (let y = 0; y < tileHeight; y++) {
       const from = ((top + y) * width + left) * 3;
       const row = picture.pixels.subarray(from, from + tileWidth * 3);
-      if (Buffer.compare(row, pixels.subarray(y * tileWidth * 3, (y + 1) * tileWidth * 3)) !== 0) return `tile ${index} differs in row ${y}`;
+      if (Buffer.compare(row, pixels.subarray(y * tileWidth * 3, (y + 1) * tileWidth * 3)) !== 0)
+        return `tile ${index} differs in row ${y}`;
     }
   }
   const first = picture.pixels[0];

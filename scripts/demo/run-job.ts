@@ -35,7 +35,8 @@ export async function runJob(grid: Grid, file: string, root: string | undefined,
   const submitted = await submitJobFile(grid.client, file, root === undefined ? {} : { root }, (text) => void (files = text));
   const summary = await followJob(grid.client, submitted.id, () => {});
   const seconds = (performance.now() - started) / 1000;
-  if (summary.state !== 'done') throw new Error(`job ${summary.name} is ${summary.state}: ${summary.reasons.map((r) => r.reason).join('; ')}`);
+  if (summary.state !== 'done')
+    throw new Error(`job ${summary.name} is ${summary.state}: ${summary.reasons.map((r) => r.reason).join('; ')}`);
 
   const folder = path.join(grid.folder, 'results', summary.id);
   const fetched = await grid.corpgrid('results', summary.id, '--out', folder, '--json');
@@ -50,7 +51,20 @@ export async function runJob(grid: Grid, file: string, root: string | undefined,
   const agents = new Set(voters.flatMap((v) => [...v])).size;
   const fewestVotes = Math.min(...voters.map((v) => v.size));
   note(`${summary.shards} shards, ${summary.votes} votes, ${agents} agents, ${valid} receipts verified`);
-  return { summary, folder, files, report: { id: summary.id, shards: summary.shards, votes: summary.votes, agents, seconds: round(seconds), receiptsVerified: valid, fewestVotes } };
+  return {
+    summary,
+    folder,
+    files,
+    report: {
+      id: summary.id,
+      shards: summary.shards,
+      votes: summary.votes,
+      agents,
+      seconds: round(seconds),
+      receiptsVerified: valid,
+      fewestVotes,
+    },
+  };
 }
 
 export function round(value: number): number {

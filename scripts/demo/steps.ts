@@ -1,6 +1,6 @@
 /** Tells what the demo does while it does it: people read stderr when stdout carries the report. */
 export interface Steps {
-  step<T>(what: string, work: (note: (text: string) => void) => Promise<T>): Promise<T>;
+  readonly step: <T>(what: string, work: (note: (text: string) => void) => Promise<T>) => Promise<T>;
 }
 
 export function createSteps(write: (text: string) => void): Steps {

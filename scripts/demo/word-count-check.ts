@@ -8,7 +8,10 @@ export async function wordTableByPipeline(root: string, pattern: string): Promis
   const script = String.raw`find "$1" -type f -name "$2" -print0 | xargs -0 awk 1 | LC_ALL=C tr 'A-Z' 'a-z' | LC_ALL=C tr -cs 'a-z' '\n' \
     | LC_ALL=C sort | LC_ALL=C uniq -c | awk 'NF == 2 { print $2 "\t" $1 }'`;
   // Bytes that are no valid text must pass through awk unharmed.
-  const child = spawn('sh', ['-c', script, 'word-table', root, pattern], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, LC_ALL: 'C' } });
+  const child = spawn('sh', ['-c', script, 'word-table', root, pattern], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, LC_ALL: 'C' },
+  });
   let table = '';
   child.stdout.on('data', (chunk: Buffer) => void (table += chunk.toString('latin1')));
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));

@@ -14,13 +14,56 @@ import { ensureUiBuilt } from '../../scripts/build-ui.ts';
 
 const PAGES = path.resolve(import.meta.dirname, '../../ui/dist');
 const TITLE = findBrowser() === null ? 'the pages (left out: no Chromium on this machine; name one with CORPGRID_CHROMIUM)' : 'the pages';
-const devices = Array.from({ length: 12 }, (_, n) => inventDevice(n, n === 5 ? { state: 'absent', load: null } : n === 4 ? { state: 'draining' } : n === 9 ? { state: 'enrolled', os: null, cores: null, memoryBytes: null, slots: null, load: null, lastSeenAt: null } : {}));
+const devices = Array.from({ length: 12 }, (_, n) =>
+  inventDevice(
+    n,
+    n === 5
+      ? { state: 'absent', load: null }
+      : n === 4
+        ? { state: 'draining' }
+        : n === 9
+          ? { state: 'enrolled', os: null, cores: null, memoryBytes: null, slots: null, load: null, lastSeenAt: null }
+          : {},
+  ),
+);
 
-const mixed = (index: number): ShardState => (index < 400 ? 'provisional' : index < 414 ? 'voting' : index === 455 ? 'failed' : index < 490 ? 'leased' : 'pending');
-const running = (): InventedJob => inventJob({ name: 'render-atlas', shards: 640, devices, shardState: mixed, dissent: [37], reasons: [{ reason: 'need 24 GB VRAM', shards: 118 }] });
-const sealed = (quorum = 2): InventedJob => inventJob({ name: `sealed-${quorum}`, shards: 20, quorum, devices, state: 'done', hasMerge: true, shardState: () => 'sealed', dissent: [3] });
-const picture = (): InventedJob => inventJob({ name: 'picture', shards: 6, devices, view: { kind: 'tiles', width: 150, height: 90, tile: 64 }, shardState: (i) => (i < 2 ? 'provisional' : 'pending') });
-const huge = (): InventedJob => inventJob({ name: 'huge', shards: 1_000_000, devices, shardState: (i) => (i === 700_321 ? 'failed' : i < 600_000 ? 'provisional' : 'pending') });
+const mixed = (index: number): ShardState =>
+  index < 400 ? 'provisional' : index < 414 ? 'voting' : index === 455 ? 'failed' : index < 490 ? 'leased' : 'pending';
+const running = (): InventedJob =>
+  inventJob({
+    name: 'render-atlas',
+    shards: 640,
+    devices,
+    shardState: mixed,
+    dissent: [37],
+    reasons: [{ reason: 'need 24 GB VRAM', shards: 118 }],
+  });
+const sealed = (quorum = 2): InventedJob =>
+  inventJob({
+    name: `sealed-${quorum}`,
+    shards: 20,
+    quorum,
+    devices,
+    state: 'done',
+    hasMerge: true,
+    shardState: () => 'sealed',
+    dissent: [3],
+  });
+const picture = (): InventedJob =>
+  inventJob({
+    name: 'picture',
+    shards: 6,
+    devices,
+    view: { kind: 'tiles', width: 150, height: 90, tile: 64 },
+    shardState: (i) => (i < 2 ? 'provisional' : 'pending'),
+  });
+const huge = (): InventedJob =>
+  inventJob({
+    name: 'huge',
+    shards: 1_000_000,
+    devices,
+    shardState: (i) => (i === 700_321 ? 'failed' : i < 600_000 ? 'provisional' : 'pending'),
+  });
 
 describe.skipIf(findBrowser() === null)(TITLE, () => {
   let browser: Browser;
@@ -164,7 +207,13 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
   it('keep ten thousand devices in a short document', async () => {
     const [pattern] = devices;
     if (!pattern) throw new Error('no device');
-    await serve({ devices: Array.from({ length: 10_000 }, (_, n) => ({ ...pattern.summary, id: `dev-${String(n).padStart(10, '0')}`, name: `machine-${n}` })) });
+    await serve({
+      devices: Array.from({ length: 10_000 }, (_, n) => ({
+        ...pattern.summary,
+        id: `dev-${String(n).padStart(10, '0')}`,
+        name: `machine-${n}`,
+      })),
+    });
     const page = await go('/devices');
     await page.getByRole('row', { name: /machine-0 / }).waitFor();
     expect(await page.locator('tbody tr').count()).toBeLessThan(60);
@@ -181,7 +230,10 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     expect(await page.getByText('hash disagrees', { exact: true }).count()).toBe(1);
     await grid.close();
 
-    await serve({ jobs: [job], forge: (receipt) => ({ ...receipt, leaf: { ...receipt.leaf, output: { ...receipt.leaf.output, size: 1 } } }) });
+    await serve({
+      jobs: [job],
+      forge: (receipt) => ({ ...receipt, leaf: { ...receipt.leaf, output: { ...receipt.leaf.output, size: 1 } } }),
+    });
     const forged = await go(`/jobs/${job.summary.id}?shard=3`);
     await forged.getByText('The receipt of this shard does not hold.').waitFor();
     expect(await forged.getByText('signature INVALID').count()).toBe(2);
@@ -241,7 +293,10 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     const second = outputOf(job, 1);
     expect(await pixel(64 + 5, 7)).toEqual([...second.subarray((7 * 64 + 5) * 3, (7 * 64 + 5) * 3 + 3), 255]);
     expect(await pixel(140, 80)).toEqual([0, 0, 0, 0]);
-    grid.move(job.summary.id, [2, 3, 4, 5].map((index): [number, ShardState] => [index, 'provisional']));
+    grid.move(
+      job.summary.id,
+      [2, 3, 4, 5].map((index): [number, ShardState] => [index, 'provisional']),
+    );
     await page.getByText('6 of 6 tiles painted').waitFor();
     const last = outputOf(job, 5);
     // The lower right tile is 22 by 26 pixels.
@@ -262,7 +317,11 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     job.summary = { ...job.summary, state: 'done' };
     await page.getByRole('button', { name: 'Cancel the job' }).click();
     await page.getByText('The job is done already.').waitFor();
-    expect(grid.asked.filter((what) => what.startsWith('POST')).map((what) => what.split('/').at(-1))).toEqual(['pause', 'resume', 'cancel']);
+    expect(grid.asked.filter((what) => what.startsWith('POST')).map((what) => what.split('/').at(-1))).toEqual([
+      'pause',
+      'resume',
+      'cancel',
+    ]);
   });
 
   it('download the result of a merge, an output and its receipt', async () => {
@@ -277,6 +336,18 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     }
     const stem = `${job.summary.id.slice(0, 8)}-2`;
     expect(names).toEqual(['sealed-2.txt', `output-${stem}`, `receipt-${stem}.json`]);
+  });
+
+  it('name the command when a job has one result per shard', async () => {
+    const job = inventJob({ name: 'many', shards: 5, devices, state: 'done', shardState: () => 'sealed' });
+    await serve({ jobs: [job] });
+    const page = await go(`/jobs/${job.summary.id}`);
+    await page.getByRole('button', { name: 'Fetch results' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Fetch 5 results' });
+    await dialog.getByText(`npm run corpgrid -- results ${job.summary.id} --out many`).waitFor();
+    expect(await accessibilityViolations(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Copy' }).click();
+    await dialog.getByText('Copied').waitFor();
   });
 
   it('open a million shards, find the one that failed, and show its run', async () => {

@@ -120,7 +120,10 @@ describe('a job over devices of which one is bad', () => {
   it('keeps an altered signature on record as refused and seals with the votes of others', async () => {
     await play(41, async (stage, grid) => {
       for (const name of ['aa', 'bb']) await grid.addDevice(name, honest);
-      await grid.addDevice('forger', (command) => ({ output: rightOutput(command), spoil: (vote) => ({ ...vote, signature: '0'.repeat(128) }) }));
+      await grid.addDevice('forger', (command) => ({
+        output: rightOutput(command),
+        spoil: (vote) => ({ ...vote, signature: '0'.repeat(128) }),
+      }));
       await grid.submit(JOB, 6, 2);
       expect(await runToEnd(stage, grid)).toBe('done');
       await expectProven(stage, grid, 2);

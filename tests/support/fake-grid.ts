@@ -37,11 +37,28 @@ export interface FakeGridOptions {
   readonly forge?: (receipt: Receipt) => unknown;
 }
 
-const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' };
-const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; object-src 'none'; frame-ancestors 'none'";
-const NOT_THE_KEY: ProblemJson = { code: 'UNAUTHENTICATED', message: 'This key is unknown or was revoked.', fix: 'Ask an administrator for a key of this grid.' };
+const TYPES: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+};
+const POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; object-src 'none'; frame-ancestors 'none'";
+const NOT_THE_KEY: ProblemJson = {
+  code: 'UNAUTHENTICATED',
+  message: 'This key is unknown or was revoked.',
+  fix: 'Ask an administrator for a key of this grid.',
+};
 
-export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [], pages, forge = (receipt) => receipt }: FakeGridOptions = {}): Promise<FakeGrid> {
+export async function startFakeGrid({
+  key = 'test-key',
+  jobs = [],
+  devices = [],
+  pages,
+  forge = (receipt) => receipt,
+}: FakeGridOptions = {}): Promise<FakeGrid> {
   const known = new Map(jobs.map((job) => [job.summary.id, job]));
   const machines = new Map(devices.map((device) => [device.id, device]));
   const asked: string[] = [];
@@ -60,7 +77,9 @@ export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [],
     const file = path.join(pages, path.extname(pathname) === '' ? 'index.html' : path.normalize(pathname));
     try {
       const body = readFileSync(file);
-      response.writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream', 'content-security-policy': POLICY }).end(body);
+      response
+        .writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream', 'content-security-policy': POLICY })
+        .end(body);
     } catch {
       response.writeHead(404).end();
     }
@@ -68,20 +87,25 @@ export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [],
 
   function api(request: IncomingMessage, response: ServerResponse, pathname: string): void {
     asked.push(`${request.method} ${pathname}`);
-    const refuse = (status: number, problem: ProblemJson): void => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(problem));
+    const refuse = (status: number, problem: ProblemJson): void =>
+      void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(problem));
     if (request.headers.authorization !== `Bearer ${key}`) return refuse(401, NOT_THE_KEY);
     const [, , , id = '', what = '', index = '', part = ''] = pathname.split('/');
     const job = known.get(id);
     if (!job) return refuse(404, { code: 'NOT_FOUND', message: `There is no job ${id}.` });
     if (request.method === 'POST') {
       const state = { pause: 'paused', resume: 'running', cancel: 'cancelled' }[what];
-      if (state !== 'paused' && state !== 'running' && state !== 'cancelled') return refuse(404, { code: 'NOT_FOUND', message: 'There is no such action.' });
+      if (state !== 'paused' && state !== 'running' && state !== 'cancelled')
+        return refuse(404, { code: 'NOT_FOUND', message: 'There is no such action.' });
       if (job.summary.state === 'done') return refuse(409, { code: 'CONFLICT', message: 'The job is done already.' });
       job.summary = { ...job.summary, state };
       tell(job, []);
       return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(job.summary));
     }
-    if (what === 'result') return void response.writeHead(200, { 'content-disposition': `attachment; filename="${job.summary.name}.txt"` }).end(outputOf(job, job.summary.shards - 1));
+    if (what === 'result')
+      return void response
+        .writeHead(200, { 'content-disposition': `attachment; filename="${job.summary.name}.txt"` })
+        .end(outputOf(job, job.summary.shards - 1));
     if (part === 'output') return void response.end(outputOf(job, Number(index)));
     const receipt = part === 'receipt' ? receiptOf(job, Number(index)) : null;
     if (receipt) return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(forge(receipt)));
@@ -110,7 +134,9 @@ export async function startFakeGrid({ key = 'test-key', jobs = [], devices = [],
     };
     const withJob = (id: string, run: (job: InventedJob) => unknown): Answer<unknown> => {
       const job = known.get(id);
-      return job ? { ok: true, value: run(job) } : { ok: false, error: { code: 'NOT_FOUND', message: `There is no job ${id}.`, fix: 'Look at the list of jobs.' } };
+      return job
+        ? { ok: true, value: run(job) }
+        : { ok: false, error: { code: 'NOT_FOUND', message: `There is no job ${id}.`, fix: 'Look at the list of jobs.' } };
     };
     answer('jobs', () => ({ ok: true, value: [...known.values()].map((job) => job.summary) }));
     answer('devices', () => ({ ok: true, value: [...machines.values()] }));

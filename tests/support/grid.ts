@@ -60,8 +60,15 @@ interface Ready {
   gridKey: string;
 }
 
-function start(args: string[], env: Record<string, string>, isReady: (stdout: string) => boolean): Promise<GridProcess & { stdout(): string }> {
-  const child: ChildProcess = spawn(process.execPath, [CORPGRID, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+function start(
+  args: string[],
+  env: Record<string, string>,
+  isReady: (stdout: string) => boolean,
+): Promise<GridProcess & { stdout(): string }> {
+  const child: ChildProcess = spawn(process.execPath, [CORPGRID, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   let stdout = '';
   let all = '';
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
@@ -155,7 +162,19 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
     },
     async startAgent(name, { slots = 1, models = [], url: address = url } = {}) {
       token ??= ((await client.post('/api/tokens', { name: 'test machines', uses: 100 })) as { token: string }).token;
-      const args = ['agent', '--url', address, '--name', name, '--state', path.join(folder, name), '--slots', String(slots), '--log', logLevel];
+      const args = [
+        'agent',
+        '--url',
+        address,
+        '--name',
+        name,
+        '--state',
+        path.join(folder, name),
+        '--slots',
+        String(slots),
+        '--log',
+        logLevel,
+      ];
       if (models.length > 0) args.push('--models', ...models);
       const started = await start(args, { CORPGRID_TOKEN: token }, (out) => out.includes(' runs; '));
       const device = /\((dev-[0-9a-z]+)\)/.exec(started.stdout())?.[1] ?? '';

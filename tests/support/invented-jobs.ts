@@ -4,7 +4,16 @@ import type { View } from '#actors/contract/job-spec.ts';
 import { SHARD_STATES, type JobState, type ShardState } from '#actors/contract/job-states.ts';
 import type { AttemptDetail, DeviceSummary, JobSummary, ShardCounts, ShardDetail, VoteDetail } from '#actors/contract/live.ts';
 import { merkleRoot } from '#actors/contract/merkle.ts';
-import { leafHashOf, leafOf, makeReceipt, manifestBytes, voteBytes, type Manifest, type Receipt, type ReceiptLeaf } from '#actors/contract/receipt.ts';
+import {
+  leafHashOf,
+  leafOf,
+  makeReceipt,
+  manifestBytes,
+  voteBytes,
+  type Manifest,
+  type Receipt,
+  type ReceiptLeaf,
+} from '#actors/contract/receipt.ts';
 import { fingerprint, sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { generateKeyPair, type KeyPair } from '#runtime/identity/keys.ts';
 
@@ -27,11 +36,27 @@ export interface InventedJob {
 export const START = Date.UTC(2026, 4, 4, 12, 2);
 const HOUR = 3_600_000;
 const GRID_KEY = generateKeyPair(() => new Uint8Array(32).fill(9));
-const NAMES = ['atelier-07', 'zurich-render-12', 'lyon-desk-03', 'austin-lab-21', 'pune-build-5', 'leeds-annex-2', 'MacBook von Jana', 'okafor-thinkpad'];
+const NAMES = [
+  'atelier-07',
+  'zurich-render-12',
+  'lyon-desk-03',
+  'austin-lab-21',
+  'pune-build-5',
+  'leeds-annex-2',
+  'MacBook von Jana',
+  'okafor-thinkpad',
+];
 
 const seedOf = (text: string): Buffer => createHash('sha256').update(text).digest();
-const uuidOf = (text: string): string => seedOf(text).toString('hex').replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*/, '$1-$2-4$3-8$4-$5');
-const digits = (text: string): string => BigInt(`0x${sha256Hex(Buffer.from(text)).slice(0, 16)}`).toString(36).padStart(10, '0').slice(0, 10);
+const uuidOf = (text: string): string =>
+  seedOf(text)
+    .toString('hex')
+    .replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*/, '$1-$2-4$3-8$4-$5');
+const digits = (text: string): string =>
+  BigInt(`0x${sha256Hex(Buffer.from(text)).slice(0, 16)}`)
+    .toString(36)
+    .padStart(10, '0')
+    .slice(0, 10);
 
 export function inventDevice(n: number, over: Partial<DeviceSummary> = {}): InventedDevice {
   const key = generateKeyPair(() => seedOf(`device ${n}`));
@@ -147,13 +172,40 @@ export function detailOf(job: InventedJob, index: number): ShardDetail {
   const attempts: AttemptDetail[] = [];
   const attempt = (nth: number, over: Partial<AttemptDetail>): AttemptDetail => {
     const { summary: device } = devices[(index + nth) % devices.length] ?? inventDevice(0);
-    return { fence: { epoch: 3, seq: index * 10 + nth + 1 }, device: device.id, deviceName: device.name, state: 'voted', leasedAt, endedAt: leasedAt + 4100, reason: null, ...over };
+    return {
+      fence: { epoch: 3, seq: index * 10 + nth + 1 },
+      device: device.id,
+      deviceName: device.name,
+      state: 'voted',
+      leasedAt,
+      endedAt: leasedAt + 4100,
+      reason: null,
+      ...over,
+    };
   };
   const vote = (from: AttemptDetail, sha: string, agrees: boolean): VoteDetail => {
     const key = devices.find((device) => device.summary.id === from.device)?.key ?? GRID_KEY;
-    const statement = { job: summary.id, shard: index, fence: from.fence, module: summary.module, inputDigest: sha256Hex(Buffer.from(`input ${index}`)), output: { sha256: sha, size: output.size } };
+    const statement = {
+      job: summary.id,
+      shard: index,
+      fence: from.fence,
+      module: summary.module,
+      inputDigest: sha256Hex(Buffer.from(`input ${index}`)),
+      output: { sha256: sha, size: output.size },
+    };
     const signature = Buffer.from(key.sign(voteBytes(statement))).toString('hex');
-    return { device: from.device, deviceName: from.deviceName, fence: from.fence, state: 'accepted', reason: null, sha256: sha, size: output.size, signature, agrees, at: from.endedAt ?? leasedAt };
+    return {
+      device: from.device,
+      deviceName: from.deviceName,
+      fence: from.fence,
+      state: 'accepted',
+      reason: null,
+      sha256: sha,
+      size: output.size,
+      signature,
+      agrees,
+      at: from.endedAt ?? leasedAt,
+    };
   };
   for (let nth = 0; nth < wanted; nth++) {
     const from = attempt(nth, { leasedAt: leasedAt + nth * 700, endedAt: leasedAt + 2600 + nth * 1500 });
@@ -164,10 +216,21 @@ export function detailOf(job: InventedJob, index: number): ShardDetail {
     const from = attempt(wanted, { leasedAt: leasedAt + 300, endedAt: leasedAt + 2000 });
     attempts.push(from);
     votes.push(vote(from, sha256Hex(Buffer.from(`wrong ${index}`)), false));
-    attempts.push(attempt(wanted + 1, { state: 'expired', leasedAt: leasedAt + 100, endedAt: leasedAt + 1500, reason: 'no sign of life for 10 s' }));
+    attempts.push(
+      attempt(wanted + 1, { state: 'expired', leasedAt: leasedAt + 100, endedAt: leasedAt + 1500, reason: 'no sign of life for 10 s' }),
+    );
   }
   if (state === 'leased' || state === 'voting') attempts.push(attempt(5, { state: 'leased', endedAt: null, leasedAt: leasedAt + 1200 }));
-  if (state === 'failed') for (let nth = 0; nth < 5; nth++) attempts.push(attempt(nth, { state: 'failed', leasedAt: leasedAt + nth * 900, endedAt: leasedAt + nth * 900 + 700, reason: 'the module stopped with exit code 3' }));
+  if (state === 'failed')
+    for (let nth = 0; nth < 5; nth++)
+      attempts.push(
+        attempt(nth, {
+          state: 'failed',
+          leasedAt: leasedAt + nth * 900,
+          endedAt: leasedAt + nth * 900 + 700,
+          reason: 'the module stopped with exit code 3',
+        }),
+      );
   return { job: summary.id, index, state, quorum: summary.quorum, output: settled ? output : null, votes, attempts };
 }
 
@@ -205,5 +268,9 @@ export function receiptOf(job: InventedJob, index: number): Receipt | null {
   };
   const leaf = leaves[index];
   if (!leaf) return null;
-  return makeReceipt({ manifest, manifestSignature: Buffer.from(GRID_KEY.sign(manifestBytes(manifest))).toString('hex'), leafHashes }, leaf, sha256);
+  return makeReceipt(
+    { manifest, manifestSignature: Buffer.from(GRID_KEY.sign(manifestBytes(manifest))).toString('hex'), leafHashes },
+    leaf,
+    sha256,
+  );
 }

@@ -4,7 +4,12 @@ import { createSource } from '../../ui/src/live/source.ts';
 /** A GridSocket whose answers and events a test writes by hand, to put them in any order. */
 export interface ScriptedSocket extends GridSocket {
   /** Requests without an answer yet, oldest first. */
-  readonly open: { readonly event: string; readonly payload: unknown; answer(value: unknown): Promise<void>; fail(error: Error): Promise<void> }[];
+  readonly open: {
+    readonly event: string;
+    readonly payload: unknown;
+    answer(value: unknown): Promise<void>;
+    fail(error: Error): Promise<void>;
+  }[];
   emit(event: string, payload: unknown): void;
   become(connection: Connection): void;
   /** Handlers that are still registered: a leak when a test ends. */

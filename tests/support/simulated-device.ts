@@ -9,7 +9,10 @@ import type { Host } from '#runtime/kernel/host.ts';
 import type { LinkSession } from '#runtime/link/session.ts';
 
 /** What a simulated device answers to a command; null: nothing, ever. */
-export type Answer = (command: RunCommand, device: SimulatedDevice) => { output: Uint8Array; spoil?: (vote: VoteMessage) => VoteMessage } | 'fails' | null;
+export type Answer = (
+  command: RunCommand,
+  device: SimulatedDevice,
+) => { output: Uint8Array; spoil?: (vote: VoteMessage) => VoteMessage } | 'fails' | null;
 
 const CAPABILITIES = {
   agentVersion: 'simulated',
@@ -24,18 +27,21 @@ const CAPABILITIES = {
   models: [],
 } satisfies Parameters<typeof helloOf>[0];
 
-function helloOf(capabilities: {
-  agentVersion: string;
-  hostname: string;
-  os: 'linux';
-  arch: 'x64';
-  cores: number;
-  memoryBytes: number;
-  slots: number;
-  kinds: ('wasm' | 'inference')[];
-  gpus: [];
-  models: [];
-}, held: RunCommand['fence'][]) {
+function helloOf(
+  capabilities: {
+    agentVersion: string;
+    hostname: string;
+    os: 'linux';
+    arch: 'x64';
+    cores: number;
+    memoryBytes: number;
+    slots: number;
+    kinds: ('wasm' | 'inference')[];
+    gpus: [];
+    models: [];
+  },
+  held: RunCommand['fence'][],
+) {
   return { capabilities, held, epochs: {} };
 }
 
@@ -138,7 +144,8 @@ export class SimulatedDevice {
       if (!this.#running.delete(key)) return;
       const answer = this.#answer(command, this);
       if (answer === null) return;
-      if (answer === 'fails') return this.send({ type: 'attemptFailed', fence: command.fence, job: command.job, shard: command.shard, reason: 'simulated' });
+      if (answer === 'fails')
+        return this.send({ type: 'attemptFailed', fence: command.fence, job: command.job, shard: command.shard, reason: 'simulated' });
       const vote = this.vote(command, answer.output);
       this.#unsettled.set(key, vote);
       this.send(answer.spoil?.(vote) ?? vote);

@@ -63,7 +63,8 @@ export async function simulatedGrid({ host, system }: Stage): Promise<SimulatedG
       const hash = `token-${name}`;
       await store.createEnrolmentToken({ hash, name, uses: 1, expiresAt: host.clock.wall() + 1_000, createdAt: host.clock.wall() });
       const id = `dev-${name.padEnd(10, '0')}`;
-      if ((await store.enrol(hash, { id, name, publicKey: key.publicKey }, host.clock.wall())) === null) throw new Error(`${id} could not enrol`);
+      if ((await store.enrol(hash, { id, name, publicKey: key.publicKey }, host.clock.wall())) === null)
+        throw new Error(`${id} could not enrol`);
       const device = new SimulatedDevice({ id, key, host, devices: refs.devices, answer });
       devices.push(device);
       device.connect();

@@ -7,8 +7,24 @@ import { GridError } from '#runtime/errors.ts';
 import { authenticate, bearerOf, parse, requireAdmin } from '../door.ts';
 import type { GatewayArgs } from '../gateway.ts';
 
-const NewKey = z.strictObject({ name: Label, tenant: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/).default('default'), role: z.enum(['admin', 'submitter']).default('submitter') });
-const NewToken = z.strictObject({ name: Label.default('a machine'), uses: z.number().int().min(1).max(10_000).default(1), ttlSeconds: z.number().int().min(60).max(30 * 86_400).default(86_400) });
+const NewKey = z.strictObject({
+  name: Label,
+  tenant: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .default('default'),
+  role: z.enum(['admin', 'submitter']).default('submitter'),
+});
+const NewToken = z.strictObject({
+  name: Label.default('a machine'),
+  uses: z.number().int().min(1).max(10_000).default(1),
+  ttlSeconds: z
+    .number()
+    .int()
+    .min(60)
+    .max(30 * 86_400)
+    .default(86_400),
+});
 const ById = z.object({ id: z.string().min(1).max(100) });
 const Events = z.object({ subject: z.string().max(200).optional(), limit: z.coerce.number().int().min(1).max(1_000).default(100) });
 

@@ -25,7 +25,10 @@ export function enrolRoute(app: FastifyInstance, { services, host, randomBytes }
     const id = `dev-${[...randomBytes(10)].map((b) => ID_ALPHABET[b % ID_ALPHABET.length]).join('')}`;
     const device = await services.store.enrol(secretHash(token, sha256), { id, name, publicKey }, host.clock.wall());
     if (device === null) {
-      throw new GridError('BAD_TOKEN', 'the enrolment token is unknown, spent or expired', { path: 'token', fix: 'ask an administrator for a new one: `corpgrid tokens create`' });
+      throw new GridError('BAD_TOKEN', 'the enrolment token is unknown, spent or expired', {
+        path: 'token',
+        fix: 'ask an administrator for a new one: `corpgrid tokens create`',
+      });
     }
     services.log.info({ device: device.id, name: device.name }, 'device enrolled');
     return { device: device.id, gridKey: services.key.publicKey };

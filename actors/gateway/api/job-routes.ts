@@ -70,7 +70,9 @@ export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: Gat
     const { id } = parse(ById, request.params);
     const { summary } = await jobs.snapshot(id, tenantScope(by));
     if (!summary.hasMerge) {
-      throw new GridError('CONFLICT', 'the job has no merge step, so it has one output per shard', { fix: 'read /api/jobs/ID/outputs, or use `corpgrid results ID --out DIR`' });
+      throw new GridError('CONFLICT', 'the job has no merge step, so it has one output per shard', {
+        fix: 'read /api/jobs/ID/outputs, or use `corpgrid results ID --out DIR`',
+      });
     }
     return sendOutput(reply, await jobs.output(id, summary.shards - 1, tenantScope(by)));
   });

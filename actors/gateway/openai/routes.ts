@@ -5,7 +5,17 @@ import { GridError } from '#runtime/errors.ts';
 
 import { authenticate, bearerOf } from '../door.ts';
 import type { GatewayArgs } from '../gateway.ts';
-import { chatCompletion, createChunks, modelList, modelObject, SSE_DONE, SSE_KEEP_ALIVE, sseEvent, usageOf, type AnswerHead } from './chunks.ts';
+import {
+  chatCompletion,
+  createChunks,
+  modelList,
+  modelObject,
+  SSE_DONE,
+  SSE_KEEP_ALIVE,
+  sseEvent,
+  usageOf,
+  type AnswerHead,
+} from './chunks.ts';
 import { generationFailed, modelNotFound, openAiError, type OpenAiErrorReply } from './errors.ts';
 import { parseChatRequest, type ChatRequest } from './schema.ts';
 
@@ -83,7 +93,8 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
         started: (device) => void reply.header('x-corpgrid-device', device),
         text: (text) => void (content += text),
         ended: ({ finish, promptTokens, completionTokens }) => {
-          if (finish === 'cancelled') return send(() => sendError(reply, openAiError(new GridError('UNREACHABLE', 'the request was cancelled'), head.id)));
+          if (finish === 'cancelled')
+            return send(() => sendError(reply, openAiError(new GridError('UNREACHABLE', 'the request was cancelled'), head.id)));
           return send(() => reply.send(chatCompletion(head, content, finish, usageOf({ promptTokens, completionTokens }))));
         },
         failed: (error) => send(() => sendError(reply, openAiError(error, head.id))),

@@ -29,7 +29,11 @@ export interface GateKeeper<S> {
 }
 
 /** @param given a key out of the address, which wins over the kept one */
-export function createGate<S extends GatedSession>(options: { keys: KeyStore; open: (key: string) => S; given: string | null }): GateKeeper<S> {
+export function createGate<S extends GatedSession>(options: {
+  keys: KeyStore;
+  open: (key: string) => S;
+  given: string | null;
+}): GateKeeper<S> {
   const { keys, open, given } = options;
   const gate = createSource<Gate<S>>({ phase: 'out', problem: null });
   let session: S | null = null;

@@ -4,7 +4,10 @@ import { hrefOf, parseRoute, type Route } from './routes.ts';
 /** What the router needs of a window; tests hand in a small one. */
 export interface Address {
   readonly location: { readonly pathname: string; readonly search: string };
-  readonly history: { pushState(state: null, unused: string, url: string): void; replaceState(state: null, unused: string, url: string): void };
+  readonly history: {
+    pushState(state: null, unused: string, url: string): void;
+    replaceState(state: null, unused: string, url: string): void;
+  };
   addEventListener(type: 'popstate', listener: () => void): void;
   removeEventListener(type: 'popstate', listener: () => void): void;
 }

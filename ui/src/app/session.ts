@@ -20,7 +20,15 @@ export interface Session {
 export function openSession(options: { key: string; base: string; timing: Timing; fetch: Fetch }): Session {
   const { key, base, timing, fetch } = options;
   const socket = connectGrid({ url: base, key, timing });
-  const jobs = createKeyedList({ socket, timing, request: 'jobs', event: 'jobs:changed', schema: JobSummary, keyOf: (job) => job.id, compare: newestFirst });
+  const jobs = createKeyedList({
+    socket,
+    timing,
+    request: 'jobs',
+    event: 'jobs:changed',
+    schema: JobSummary,
+    keyOf: (job) => job.id,
+    compare: newestFirst,
+  });
   const devices = createKeyedList({
     socket,
     timing,

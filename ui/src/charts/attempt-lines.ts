@@ -39,7 +39,8 @@ function sameFence(a: { epoch: number; seq: number }, b: { epoch: number; seq: n
 function judge(attempt: AttemptDetail, vote: VoteDetail | undefined, settled: boolean): { kind: AttemptKind; label: string } {
   const words = WORDS[attempt.state] ?? attempt.state;
   const label = attempt.reason === null ? words : `${words}: ${attempt.reason}`;
-  if (attempt.state === 'voted') return settled && vote && !vote.agrees ? { kind: 'bad', label: 'hash disagrees' } : { kind: 'good', label };
+  if (attempt.state === 'voted')
+    return settled && vote && !vote.agrees ? { kind: 'bad', label: 'hash disagrees' } : { kind: 'good', label };
   if (attempt.state === 'failed' || attempt.state === 'refused') return { kind: 'bad', label };
   return { kind: attempt.state === 'leased' && attempt.endedAt === null ? 'working' : 'lost', label };
 }

@@ -64,7 +64,18 @@ export function layoutGrid({ first, count, width, height, ratio }: GridRoom): Gr
   pitch = Math.max(1, pitch);
   const rows = Math.ceil(cells / columns);
   const gap = Math.max(1, Math.round(pitch * GAP_SHARE));
-  return { count, first, perCell, cells, columns, rows, pitch, side: Math.max(1, Math.floor(pitch) - gap), width, height: Math.ceil(rows * pitch) };
+  return {
+    count,
+    first,
+    perCell,
+    cells,
+    columns,
+    rows,
+    pitch,
+    side: Math.max(1, Math.floor(pitch) - gap),
+    width,
+    height: Math.ceil(rows * pitch),
+  };
 }
 
 function pitchFor(columns: number, width: number): number {

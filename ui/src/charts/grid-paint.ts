@@ -65,8 +65,20 @@ function fillRects(pen: Pen, colour: string, rects: Iterable<readonly [x: number
 }
 
 /** Draws cells of one kind at these corners. */
-export function paintKind(pen: Pen, kind: CellKind, at: readonly (readonly [number, number])[], side: number, palette: Palette, ratio: number): void {
-  const squares = (colour: string): void => fillRects(pen, colour, at.map(([x, y]) => [x, y, side, side] as const));
+export function paintKind(
+  pen: Pen,
+  kind: CellKind,
+  at: readonly (readonly [number, number])[],
+  side: number,
+  palette: Palette,
+  ratio: number,
+): void {
+  const squares = (colour: string): void =>
+    fillRects(
+      pen,
+      colour,
+      at.map(([x, y]) => [x, y, side, side] as const),
+    );
   const thin = Math.max(1, Math.round(ratio));
   const frames = (colour: string, line: number): void => {
     pen.strokeStyle = colour;
@@ -87,7 +99,11 @@ export function paintKind(pen: Pen, kind: CellKind, at: readonly (readonly [numb
     case 'running': {
       const risen = Math.max(1, Math.round(side / 2));
       squares(palette.line);
-      return fillRects(pen, palette.copper, at.map(([x, y]) => [x, y + side - risen, side, risen] as const));
+      return fillRects(
+        pen,
+        palette.copper,
+        at.map(([x, y]) => [x, y + side - risen, side, risen] as const),
+      );
     }
     case 'dissent':
       squares(palette.verdigris);
@@ -166,7 +182,11 @@ function paintHeaps(pen: Pen, { layout, states, verified, palette }: GridPicture
 }
 
 /** Counts a run of shards by what a heap shows of them. */
-export function tallyShards(states: Uint8Array, from: number, to: number): { settled: number; working: number; failed: number; waiting: number } {
+export function tallyShards(
+  states: Uint8Array,
+  from: number,
+  to: number,
+): { settled: number; working: number; failed: number; waiting: number } {
   const tally = { settled: 0, working: 0, failed: 0, waiting: 0 };
   for (let shard = from; shard < to; shard++) {
     const state = stateOfByte(states[shard]);

@@ -37,7 +37,10 @@ export interface GridSocketOptions {
 
 const ANSWER_WITHIN_MS = 15_000;
 const NO_JOB = '00000000-0000-0000-0000-000000000000';
-const AnswerShape = z.union([z.object({ ok: z.literal(true), value: z.unknown() }), z.object({ ok: z.literal(false), error: z.unknown() })]);
+const AnswerShape = z.union([
+  z.object({ ok: z.literal(true), value: z.unknown() }),
+  z.object({ ok: z.literal(false), error: z.unknown() }),
+]);
 
 /** A GridSocket over socket.io. The caller closes it. */
 export function connectGrid({ url, key, timing, probeEveryMs = 5_000 }: GridSocketOptions): GridSocket {
@@ -56,8 +59,10 @@ export function connectGrid({ url, key, timing, probeEveryMs = 5_000 }: GridSock
     }
     if (connection.get().phase === 'connected') connection.set({ phase: 'connected', lagMs: Math.max(0, timing.now() - asked) });
     const answer = AnswerShape.safeParse(raw);
-    if (!answer.success) throw new GridProblem({ code: 'INTERNAL', message: `The grid answered \`${event}\` in a form that this page does not know.` });
-    if (!answer.data.ok) throw new GridProblem(asProblem(answer.data.error, { code: 'INTERNAL', message: `The grid refused \`${event}\` without a reason.` }));
+    if (!answer.success)
+      throw new GridProblem({ code: 'INTERNAL', message: `The grid answered \`${event}\` in a form that this page does not know.` });
+    if (!answer.data.ok)
+      throw new GridProblem(asProblem(answer.data.error, { code: 'INTERNAL', message: `The grid refused \`${event}\` without a reason.` }));
     return answer.data.value;
   }
 
@@ -67,7 +72,9 @@ export function connectGrid({ url, key, timing, probeEveryMs = 5_000 }: GridSock
     cancelProbe();
     cancelProbe = timing.after(probeEveryMs, () => {
       if (!socket.connected) return;
-      void request('unwatch', { job: NO_JOB }).catch(() => {}).finally(probe);
+      void request('unwatch', { job: NO_JOB })
+        .catch(() => {})
+        .finally(probe);
     });
   }
 

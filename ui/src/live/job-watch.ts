@@ -78,11 +78,15 @@ export function watchJob(options: { socket: GridSocket; timing: Timing; job: str
       if (!early.every(follow)) behind();
     } catch (error) {
       if (turn !== asking || closed) return;
-      const problem = asProblem(error, { code: 'INTERNAL', message: 'The grid described this job in a form that this page does not know.' });
-      if (problem.code !== UNREACHABLE.code) show({ phase: 'failed', problem });
-      else cancelRetry = timing.after(ASK_AGAIN_MS, () => {
-        if (connected) void ask();
+      const problem = asProblem(error, {
+        code: 'INTERNAL',
+        message: 'The grid described this job in a form that this page does not know.',
       });
+      if (problem.code !== UNREACHABLE.code) show({ phase: 'failed', problem });
+      else
+        cancelRetry = timing.after(ASK_AGAIN_MS, () => {
+          if (connected) void ask();
+        });
     }
   }
 

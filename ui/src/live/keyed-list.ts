@@ -69,11 +69,15 @@ export function createKeyedList<T>(options: KeyedListOptions<T>): KeyedList<T> {
       show('live');
     } catch (error) {
       if (turn !== asking || closed) return;
-      const problem = asProblem(error, { code: 'INTERNAL', message: `The grid's answer to \`${options.request}\` has a form that this page does not know.` });
-      if (problem.code !== UNREACHABLE.code) show('failed', problem);
-      else cancelRetry = timing.after(ASK_AGAIN_MS, () => {
-        if (connected) void ask();
+      const problem = asProblem(error, {
+        code: 'INTERNAL',
+        message: `The grid's answer to \`${options.request}\` has a form that this page does not know.`,
       });
+      if (problem.code !== UNREACHABLE.code) show('failed', problem);
+      else
+        cancelRetry = timing.after(ASK_AGAIN_MS, () => {
+          if (connected) void ask();
+        });
     }
   }
 

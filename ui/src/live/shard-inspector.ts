@@ -72,7 +72,10 @@ export function inspectShard({ socket, http, timing, verify, job }: ShardInspect
       show({ phase: 'ready', detail, problem: null });
       if (detail.state === 'sealed') await prove({ job, shard: index, output: detail.output?.sha256 ?? null }, current);
     } catch (error) {
-      const problem = asProblem(error, { code: 'INTERNAL', message: 'The grid described this shard in a form that this page does not know.' });
+      const problem = asProblem(error, {
+        code: 'INTERNAL',
+        message: 'The grid described this shard in a form that this page does not know.',
+      });
       if (current()) show({ phase: view.get().detail ? 'ready' : 'failed', problem });
     }
   }

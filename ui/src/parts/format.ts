@@ -50,7 +50,9 @@ export function duration(ms: number): string {
 /** How long ago: `just now`, `40 s ago`, `5 min ago`. A clock that runs behind the grid's reads `just now`. */
 export function ago(at: number | null, now: number): string {
   if (at === null) return DASH;
-  return now - at < 2 * SECOND ? 'just now' : `${duration(Math.floor((now - at) / SECOND) * SECOND)} ago`;
+  const age = now - at;
+  if (age < 2 * SECOND) return 'just now';
+  return age < MINUTE ? `${Math.floor(age / SECOND)} s ago` : `${duration(age)} ago`;
 }
 
 /** Local time; with the day when it was not today. */
@@ -58,7 +60,9 @@ export function clock(at: number | null, now: number): string {
   if (at === null) return DASH;
   const then = new Date(at);
   const time = then.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
-  return new Date(now).toDateString() === then.toDateString() ? time : `${then.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })}, ${time}`;
+  return new Date(now).toDateString() === then.toDateString()
+    ? time
+    : `${then.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })}, ${time}`;
 }
 
 /** First and last four digits of a hash: `7be1…c90d`. */

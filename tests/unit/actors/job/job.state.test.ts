@@ -5,7 +5,18 @@ import { afterVote, nextStep, ShardTable } from '#actors/job/job.state.ts';
 
 const module = { sha256: 'a'.repeat(64), size: 1 };
 const limits = { memoryMiB: 1, timeoutSeconds: 1, outputMiB: 1 };
-const plain: JobSpec = { version: 1, name: 'n', kind: 'wasm', module, args: [], shards: { count: 2 }, limits, quorum: 2, maxFailures: 3, priority: 0 };
+const plain: JobSpec = {
+  version: 1,
+  name: 'n',
+  kind: 'wasm',
+  module,
+  args: [],
+  shards: { count: 2 },
+  limits,
+  quorum: 2,
+  maxFailures: 3,
+  priority: 0,
+};
 const merging: JobSpec = { ...plain, merge: { module, args: [] } };
 
 describe('the table of shards', () => {

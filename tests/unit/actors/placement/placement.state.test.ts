@@ -10,7 +10,16 @@ function candidate(shardId: number, wanted: number, barred: string[] = []): Cand
 
 describe('placement', () => {
   it('gives each wanted attempt of a shard another device, the freest first', () => {
-    expect(place([candidate(1, 2)], new Map([['a', 1], ['b', 3], ['c', 2]]))).toEqual([
+    expect(
+      place(
+        [candidate(1, 2)],
+        new Map([
+          ['a', 1],
+          ['b', 3],
+          ['c', 2],
+        ]),
+      ),
+    ).toEqual([
       { shardId: 1, device: 'b' },
       { shardId: 1, device: 'c' },
     ]);
@@ -21,7 +30,15 @@ describe('placement', () => {
   });
 
   it('breaks equal loads to the lower id', () => {
-    expect(place([candidate(1, 1)], new Map([['b', 1], ['a', 1]]))).toEqual([{ shardId: 1, device: 'a' }]);
+    expect(
+      place(
+        [candidate(1, 1)],
+        new Map([
+          ['b', 1],
+          ['a', 1],
+        ]),
+      ),
+    ).toEqual([{ shardId: 1, device: 'a' }]);
   });
 
   it('never gives a device more than its slots, a shard two attempts on one device, or a barred device anything', () => {

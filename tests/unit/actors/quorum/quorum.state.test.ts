@@ -32,8 +32,22 @@ describe('fixed-count quorum', () => {
   });
 
   it('breaks ties to the lowest digest, whatever the order of votes', () => {
-    expect(leadingDigest(new Map([['dev-a', 'y'], ['dev-b', 'x']]))).toEqual({ digest: 'x', count: 1 });
-    expect(leadingDigest(new Map([['dev-b', 'x'], ['dev-a', 'y']]))).toEqual({ digest: 'x', count: 1 });
+    expect(
+      leadingDigest(
+        new Map([
+          ['dev-a', 'y'],
+          ['dev-b', 'x'],
+        ]),
+      ),
+    ).toEqual({ digest: 'x', count: 1 });
+    expect(
+      leadingDigest(
+        new Map([
+          ['dev-b', 'x'],
+          ['dev-a', 'y'],
+        ]),
+      ),
+    ).toEqual({ digest: 'x', count: 1 });
     expect(leadingDigest(new Map())).toBeNull();
   });
 });

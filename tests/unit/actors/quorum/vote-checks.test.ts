@@ -18,7 +18,13 @@ function vote(change: Partial<VoteMessage> = {}): VoteMessage {
   return { type: 'vote', fence, job: JOB, shard: 1, output, bytes, seconds: 1, signature, ...change };
 }
 
-const context: VoteContext = { lease: { fence, shardId: 10, index: 1, device: 'dev-a' }, device: 'dev-a', open: true, replayed: false, hasVoted: false };
+const context: VoteContext = {
+  lease: { fence, shardId: 10, index: 1, device: 'dev-a' },
+  device: 'dev-a',
+  open: true,
+  replayed: false,
+  hasVoted: false,
+};
 
 describe('a vote is checked by its lease', () => {
   it('passes when everything fits', () => {

@@ -10,7 +10,12 @@ import { createSource } from '../../../../ui/src/live/source.ts';
 
 function shelf(start: Record<string, string> = {}) {
   const items = new Map(Object.entries(start));
-  return { items, getItem: (name: string) => items.get(name) ?? null, setItem: (name: string, value: string) => void items.set(name, value), removeItem: (name: string) => void items.delete(name) };
+  return {
+    items,
+    getItem: (name: string) => items.get(name) ?? null,
+    setItem: (name: string, value: string) => void items.set(name, value),
+    removeItem: (name: string) => void items.delete(name),
+  };
 }
 const REFUSAL: ProblemJson = { code: 'UNAUTHENTICATED', message: 'unknown key' };
 

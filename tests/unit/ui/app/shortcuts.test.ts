@@ -6,7 +6,10 @@ describe('shortcuts', () => {
   const setUp = () => {
     let now = 0;
     const press = createShortcuts(() => now);
-    return { press: (key: string, over = {}): Shortcut | null => press({ key, modified: false, typing: false, ...over }), wait: (ms: number) => void (now += ms) };
+    return {
+      press: (key: string, over = {}): Shortcut | null => press({ key, modified: false, typing: false, ...over }),
+      wait: (ms: number) => void (now += ms),
+    };
   };
 
   it('knows single keys and pairs', () => {

@@ -1,7 +1,17 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { cellAt, cellOfShard, cornerOf, layoutGrid, MAX_CELLS, moveCursor, roundUp, shardsOfCell, type GridRoom } from '../../../../ui/src/charts/grid-layout.ts';
+import {
+  cellAt,
+  cellOfShard,
+  cornerOf,
+  layoutGrid,
+  MAX_CELLS,
+  moveCursor,
+  roundUp,
+  shardsOfCell,
+  type GridRoom,
+} from '../../../../ui/src/charts/grid-layout.ts';
 
 const room = (count: number, over: Partial<GridRoom> = {}): GridRoom => ({ first: 0, count, width: 946, height: 380, ratio: 1, ...over });
 const anyRoom = fc.record({

@@ -28,13 +28,27 @@ function notingPen() {
     stroke: () => void strokes.push(pen.strokeStyle),
     strokeRect: () => void strokes.push(pen.strokeStyle),
   };
-  return { pen, fills, strokes, filled: (colour: string) => fills.filter((fill) => fill.colour === colour).reduce((sum, fill) => sum + fill.rects, 0) };
+  return {
+    pen,
+    fills,
+    strokes,
+    filled: (colour: string) => fills.filter((fill) => fill.colour === colour).reduce((sum, fill) => sum + fill.rects, 0),
+  };
 }
 
 function paint(states: ShardState[], over: { verified?: boolean; selected?: number | null; cursor?: number | null } = {}) {
   const noting = notingPen();
   const layout = layoutGrid({ first: 0, count: states.length, width: 900, height: 380, ratio: 1 });
-  paintGrid(noting.pen, { layout, states: Uint8Array.from(states, (state) => SHARD_STATES.indexOf(state)), verified: true, palette, ratio: 1, selected: null, cursor: null, ...over });
+  paintGrid(noting.pen, {
+    layout,
+    states: Uint8Array.from(states, (state) => SHARD_STATES.indexOf(state)),
+    verified: true,
+    palette,
+    ratio: 1,
+    selected: null,
+    cursor: null,
+    ...over,
+  });
   return { ...noting, layout };
 }
 
@@ -56,7 +70,9 @@ describe('paintGrid', () => {
   });
 
   it('needs few fills for many cells', () => {
-    const { fills } = paint(Array.from({ length: 20_000 }, (_, i): ShardState => (['provisional', 'leased', 'pending'] as const)[i % 3] ?? 'pending'));
+    const { fills } = paint(
+      Array.from({ length: 20_000 }, (_, i): ShardState => (['provisional', 'leased', 'pending'] as const)[i % 3] ?? 'pending'),
+    );
     expect(fills.length).toBeLessThan(12);
   });
 
@@ -77,7 +93,9 @@ describe('paintGrid', () => {
 
 describe('tallyShards', () => {
   it('counts a run of shards', () => {
-    const states = Uint8Array.from(['sealed', 'provisional', 'leased', 'voting', 'failed', 'pending', 'blocked'], (state) => SHARD_STATES.indexOf(state as ShardState));
+    const states = Uint8Array.from(['sealed', 'provisional', 'leased', 'voting', 'failed', 'pending', 'blocked'], (state) =>
+      SHARD_STATES.indexOf(state as ShardState),
+    );
     expect(tallyShards(states, 0, 7)).toEqual({ settled: 2, working: 2, failed: 1, waiting: 2 });
     expect(tallyShards(states, 2, 3)).toEqual({ settled: 0, working: 1, failed: 0, waiting: 0 });
   });
@@ -85,7 +103,15 @@ describe('tallyShards', () => {
 
 describe('kindOfState', () => {
   it('knows every state', () => {
-    expect(SHARD_STATES.map((state) => kindOfState(state, true))).toEqual(['waiting', 'running', 'voting', 'agreed', 'agreed', 'failed', 'blocked']);
+    expect(SHARD_STATES.map((state) => kindOfState(state, true))).toEqual([
+      'waiting',
+      'running',
+      'voting',
+      'agreed',
+      'agreed',
+      'failed',
+      'blocked',
+    ]);
     expect(kindOfState('sealed', false)).toBe('accepted');
   });
 });

@@ -45,19 +45,45 @@ describe('nextShardIn', () => {
 
 describe('attemptChart', () => {
   const device = inventDevice(0).summary;
-  const job = inventJob({ name: 'charted', shards: 1, devices: [inventDevice(0), inventDevice(1), inventDevice(2)], shardState: () => 'sealed', dissent: [0] });
+  const job = inventJob({
+    name: 'charted',
+    shards: 1,
+    devices: [inventDevice(0), inventDevice(1), inventDevice(2)],
+    shardState: () => 'sealed',
+    dissent: [0],
+  });
   const detail = detailOf(job, 0);
-  const attempt = (over: Partial<AttemptDetail>): AttemptDetail => ({ fence: { epoch: 1, seq: 1 }, device: device.id, deviceName: 'm', state: 'leased', leasedAt: 1_000, endedAt: null, reason: null, ...over });
+  const attempt = (over: Partial<AttemptDetail>): AttemptDetail => ({
+    fence: { epoch: 1, seq: 1 },
+    device: device.id,
+    deviceName: 'm',
+    state: 'leased',
+    leasedAt: 1_000,
+    endedAt: null,
+    reason: null,
+    ...over,
+  });
   const withAttempts = (...attempts: AttemptDetail[]): ShardDetail => ({ ...detail, votes: [], attempts });
 
   it('judges attempts by how they ended and what their votes said', () => {
     const chart = attemptChart(detail, 0);
-    expect(chart?.lines.map((line) => `${line.kind}: ${line.label}`).sort()).toEqual(['bad: hash disagrees', 'good: voted', 'good: voted', 'lost: lease expired: no sign of life for 10 s']);
+    expect(chart?.lines.map((line) => `${line.kind}: ${line.label}`).sort()).toEqual([
+      'bad: hash disagrees',
+      'good: voted',
+      'good: voted',
+      'lost: lease expired: no sign of life for 10 s',
+    ]);
     expect(chart?.endedAt).not.toBeNull();
   });
 
   it('puts the attempts on one axis from the first lease to the last end', () => {
-    const chart = attemptChart(withAttempts(attempt({ fence: { epoch: 1, seq: 2 }, leasedAt: 1_500, endedAt: 3_000, state: 'voted' }), attempt({ endedAt: 2_000, state: 'failed', reason: 'exit code 3' })), 9_000);
+    const chart = attemptChart(
+      withAttempts(
+        attempt({ fence: { epoch: 1, seq: 2 }, leasedAt: 1_500, endedAt: 3_000, state: 'voted' }),
+        attempt({ endedAt: 2_000, state: 'failed', reason: 'exit code 3' }),
+      ),
+      9_000,
+    );
     expect(chart).toMatchObject({ startedAt: 1_000, endedAt: 3_000 });
     expect(chart?.lines).toMatchObject([
       { kind: 'bad', label: 'failed: exit code 3', from: 0, to: 0.5, milliseconds: 1_000 },
@@ -66,7 +92,10 @@ describe('attemptChart', () => {
   });
 
   it('runs to now while an attempt is open, even when the clock of the grid is ahead', () => {
-    expect(attemptChart(withAttempts(attempt({})), 5_000)).toMatchObject({ endedAt: null, lines: [{ kind: 'working', from: 0, to: 1, milliseconds: 4_000 }] });
+    expect(attemptChart(withAttempts(attempt({})), 5_000)).toMatchObject({
+      endedAt: null,
+      lines: [{ kind: 'working', from: 0, to: 1, milliseconds: 4_000 }],
+    });
     expect(attemptChart(withAttempts(attempt({})), 500)).toMatchObject({ lines: [{ milliseconds: 0, from: 0, to: 0 }] });
   });
 

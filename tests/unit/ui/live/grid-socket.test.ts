@@ -65,7 +65,9 @@ describe('connectGrid, over real sockets', () => {
 
   it('rejects with the problem that the grid answers', async () => {
     await until(socket.connection, phase('connected'));
-    const problem = await socket.request('watch', { job: '6f1f8a52-0000-4000-8000-000000000000' }).catch((error: GridProblem) => error.problem);
+    const problem = await socket
+      .request('watch', { job: '6f1f8a52-0000-4000-8000-000000000000' })
+      .catch((error: GridProblem) => error.problem);
     expect(problem).toMatchObject({ code: 'NOT_FOUND', fix: 'Look at the list of jobs.' });
   });
 
@@ -108,7 +110,13 @@ describe('connectGrid, over real sockets', () => {
 });
 
 describe('createGridHttp, over real HTTP', () => {
-  const job = inventJob({ name: 'real http', shards: 3, devices: [inventDevice(0), inventDevice(1)], shardState: (i) => (i === 2 ? 'provisional' : 'sealed'), hasMerge: true });
+  const job = inventJob({
+    name: 'real http',
+    shards: 3,
+    devices: [inventDevice(0), inventDevice(1)],
+    shardState: (i) => (i === 2 ? 'provisional' : 'sealed'),
+    hasMerge: true,
+  });
   const { id } = job.summary;
   let grid: FakeGrid;
   beforeEach(async () => {
@@ -139,7 +147,11 @@ describe('createGridHttp, over real HTTP', () => {
 
   it('rejects with the problem of the grid', async () => {
     await expect(http('wrong').act(id, 'pause')).rejects.toMatchObject({ problem: { code: 'UNAUTHENTICATED' } });
-    await expect(http().receipt('6f1f8a52-0000-4000-8000-000000000000', 0).then((receipt) => receipt ?? 'none')).resolves.toBe('none');
+    await expect(
+      http()
+        .receipt('6f1f8a52-0000-4000-8000-000000000000', 0)
+        .then((receipt) => receipt ?? 'none'),
+    ).resolves.toBe('none');
   });
 
   it('rejects with UNREACHABLE when nobody answers, and with the abort when it was aborted', async () => {

@@ -12,7 +12,11 @@ import { GridProblem, UNREACHABLE } from '../../../../ui/src/live/problem.ts';
 const job = inventJob({ name: 'watched', shards: 4, devices: [inventDevice(0)] });
 const id = job.summary.id;
 const byte = (state: ShardState): number => SHARD_STATES.indexOf(state);
-const snapshot = (seq: number, states: ShardState[] = ['pending', 'pending', 'pending', 'pending']) => ({ seq, summary: job.summary, states: Uint8Array.from(states, byte) });
+const snapshot = (seq: number, states: ShardState[] = ['pending', 'pending', 'pending', 'pending']) => ({
+  seq,
+  summary: job.summary,
+  states: Uint8Array.from(states, byte),
+});
 const delta = (seq: number, ...changes: [number, ShardState][]): JobDelta => ({
   seq,
   summary: { ...job.summary, votes: seq, counts: countStates(job.states) },

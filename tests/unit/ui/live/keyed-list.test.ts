@@ -14,7 +14,11 @@ describe('createKeyedList', () => {
   let socket: ScriptedSocket;
   let timing: ManualTiming;
   let list: KeyedList<Row>;
-  const ids = (): string => list.view.get().rows.map((row) => `${row.id}${row.rank}`).join(' ');
+  const ids = (): string =>
+    list.view
+      .get()
+      .rows.map((row) => `${row.id}${row.rank}`)
+      .join(' ');
   const first = () => {
     const [request] = socket.open;
     if (!request) throw new Error('nothing was asked');
@@ -24,7 +28,15 @@ describe('createKeyedList', () => {
   beforeEach(() => {
     socket = scriptedSocket();
     timing = manualTiming();
-    list = createKeyedList({ socket, timing, request: 'rows', event: 'row', schema: Row, keyOf: (row) => row.id, compare: (a, b) => a.rank - b.rank });
+    list = createKeyedList({
+      socket,
+      timing,
+      request: 'rows',
+      event: 'row',
+      schema: Row,
+      keyOf: (row) => row.id,
+      compare: (a, b) => a.rank - b.rank,
+    });
   });
   afterEach(() => {
     list.close();
@@ -34,7 +46,10 @@ describe('createKeyedList', () => {
 
   it('shows the list in its order once it came', async () => {
     expect(list.view.get().phase).toBe('loading');
-    await first().answer([{ id: 'b', rank: 2 }, { id: 'a', rank: 1 }]);
+    await first().answer([
+      { id: 'b', rank: 2 },
+      { id: 'a', rank: 1 },
+    ]);
     expect(list.view.get().phase).toBe('live');
     expect(ids()).toBe('a1 b2');
   });
@@ -52,7 +67,10 @@ describe('createKeyedList', () => {
 
   it('lays rows that came while the list was on its way over it', async () => {
     socket.emit('row', { id: 'a', rank: 9 });
-    await first().answer([{ id: 'a', rank: 1 }, { id: 'b', rank: 2 }]);
+    await first().answer([
+      { id: 'a', rank: 1 },
+      { id: 'b', rank: 2 },
+    ]);
     expect(ids()).toBe('b2 a9');
   });
 

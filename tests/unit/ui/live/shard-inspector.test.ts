@@ -40,7 +40,13 @@ describe('inspectShard', () => {
         return receipt(shard);
       },
     };
-    inspector = inspectShard({ socket, timing, http, verify: async (raw, claim) => checkReceipt(raw, claim), job: jobWith('pending').summary.id });
+    inspector = inspectShard({
+      socket,
+      timing,
+      http,
+      verify: async (raw, claim) => checkReceipt(raw, claim),
+      job: jobWith('pending').summary.id,
+    });
   });
   afterEach(() => {
     inspector.close();

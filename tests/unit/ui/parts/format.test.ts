@@ -57,7 +57,9 @@ describe('format', () => {
   it('tells ages, also when the clock of the grid is ahead', () => {
     expect(ago(10_000, 9_000)).toBe('just now');
     expect(ago(10_000, 11_999)).toBe('just now');
+    expect(ago(10_000, 15_400)).toBe('5 s ago');
     expect(ago(10_000, 55_400)).toBe('45 s ago');
+    expect(ago(10_000, 10_000 + 5 * MINUTE)).toBe('5 min ago');
   });
 
   it('names the day when it was not today', () => {
@@ -89,8 +91,22 @@ describe('sentenceParts', () => {
 
 describe('glyphs', () => {
   it('draws a device that is away unlike one that is idle', () => {
-    expect(new Set([glyphOfDevice('present', 0), glyphOfDevice('present', 1), glyphOfDevice('draining', 0), glyphOfDevice('absent', 0), glyphOfDevice('revoked', 0), glyphOfDevice('enrolled', 0)]).size).toBe(6);
-    expect([deviceWord('present', 0), deviceWord('present', 2), deviceWord('absent', 0), deviceWord('enrolled', 0)]).toEqual(['idle', 'busy', 'absent', 'never seen']);
+    expect(
+      new Set([
+        glyphOfDevice('present', 0),
+        glyphOfDevice('present', 1),
+        glyphOfDevice('draining', 0),
+        glyphOfDevice('absent', 0),
+        glyphOfDevice('revoked', 0),
+        glyphOfDevice('enrolled', 0),
+      ]).size,
+    ).toBe(6);
+    expect([deviceWord('present', 0), deviceWord('present', 2), deviceWord('absent', 0), deviceWord('enrolled', 0)]).toEqual([
+      'idle',
+      'busy',
+      'absent',
+      'never seen',
+    ]);
   });
   it('draws each state of a job in its own way', () => {
     const states = ['queued', 'running', 'paused', 'sealing', 'done', 'failed', 'cancelled'] as const;
@@ -101,12 +117,22 @@ describe('glyphs', () => {
 
 describe('windowRows', () => {
   it('keeps the rows in sight and some around them, and the height of the rest', () => {
-    expect(windowRows({ count: 10_000, rowHeight: 35, scrolled: 35_000, seen: 700 })).toEqual({ from: 988, to: 1_032, above: 988 * 35, below: (10_000 - 1_032) * 35 });
+    expect(windowRows({ count: 10_000, rowHeight: 35, scrolled: 35_000, seen: 700 })).toEqual({
+      from: 988,
+      to: 1_032,
+      above: 988 * 35,
+      below: (10_000 - 1_032) * 35,
+    });
     expect(windowRows({ count: 5, rowHeight: 35, scrolled: -200, seen: 900 })).toEqual({ from: 0, to: 5, above: 0, below: 0 });
   });
 
   it('never loses height, wherever the page stands', () => {
-    const any = { count: fc.nat(20_000), rowHeight: fc.integer({ min: 10, max: 60 }), scrolled: fc.integer({ min: -5_000, max: 2_000_000 }), seen: fc.nat(4_000) };
+    const any = {
+      count: fc.nat(20_000),
+      rowHeight: fc.integer({ min: 10, max: 60 }),
+      scrolled: fc.integer({ min: -5_000, max: 2_000_000 }),
+      seen: fc.nat(4_000),
+    };
     fc.assert(
       fc.property(fc.record(any), (room) => {
         const { from, to, above, below } = windowRows(room);

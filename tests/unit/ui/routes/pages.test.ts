@@ -73,7 +73,8 @@ describe('resultsOf', () => {
 });
 
 describe('verdicts', () => {
-  const job = (state: 'sealed' | 'voting' | 'leased', quorum = 2, dissent: number[] = []) => detailOf(inventJob({ name: 'v', shards: 1, devices, quorum, dissent, shardState: () => state }), 0);
+  const job = (state: 'sealed' | 'voting' | 'leased', quorum = 2, dissent: number[] = []) =>
+    detailOf(inventJob({ name: 'v', shards: 1, devices, quorum, dissent, shardState: () => state }), 0);
   const recorded: Proof = { phase: 'recorded' };
   const verdicts = (detail: ReturnType<typeof job>, proof: Proof = recorded) => detail.votes.map((vote) => verdictOf(vote, detail, proof));
 
@@ -105,8 +106,20 @@ describe('verdicts', () => {
     const detail = job('sealed', 2, [0]);
     const [first, second] = detail.votes;
     if (!first || !second) throw new Error('no votes');
-    const check = { valid: false, gridKey: '', reasons: [], votes: [{ device: first.device, fence: first.fence, valid: true }, { device: second.device, fence: { epoch: 9, seq: 9 }, valid: true }] };
-    expect(verdicts(detail, { phase: 'checked', check, receipt: {} }).map((verdict) => verdict.signature)).toEqual(['valid', 'not in the receipt', 'recorded']);
+    const check = {
+      valid: false,
+      gridKey: '',
+      reasons: [],
+      votes: [
+        { device: first.device, fence: first.fence, valid: true },
+        { device: second.device, fence: { epoch: 9, seq: 9 }, valid: true },
+      ],
+    };
+    expect(verdicts(detail, { phase: 'checked', check, receipt: {} }).map((verdict) => verdict.signature)).toEqual([
+      'valid',
+      'not in the receipt',
+      'recorded',
+    ]);
     expect(verdicts(detail, { phase: 'checking' })[0]?.signature).toBe('checking');
   });
 });

@@ -36,7 +36,11 @@ describe('checkReceipt', () => {
     ['a changed path', (r) => ({ ...r, proof: r.proof.map(flip) }), /not shard 3 of 7 in the sealed tree/],
     ['a changed manifest', (r) => ({ ...r, manifest: { ...r.manifest, sealedAt: 1 } }), /not signed by grid key/],
     ['too few devices', (r) => ({ ...r, leaf: { ...r.leaf, votes: r.leaf.votes.slice(0, 1) } }), /1 vote, the job asked for 2/],
-    ['one device twice', (r) => ({ ...r, leaf: { ...r.leaf, votes: r.leaf.votes.flatMap((v, i) => (i === 0 ? [v, v] : [])) } }), /appears twice/],
+    [
+      'one device twice',
+      (r) => ({ ...r, leaf: { ...r.leaf, votes: r.leaf.votes.flatMap((v, i) => (i === 0 ? [v, v] : [])) } }),
+      /appears twice/,
+    ],
   ])('refuses %s', (_, change, reason) => {
     const finding = check(change(make()));
     expect(finding.valid).toBe(false);
@@ -47,8 +51,12 @@ describe('checkReceipt', () => {
     const receipt = make();
     const claim = claimOf(receipt);
     expect(check(receipt, { ...claim, shard: 4 }).reasons).toEqual(['the receipt is about another shard']);
-    expect(check(receipt, { ...claim, job: '6f1f8a52-0000-4000-8000-000000000000' }).reasons).toEqual(['the receipt is about another shard']);
-    expect(check(receipt, { ...claim, output: flip(claim.output ?? '') }).reasons).toEqual(['the receipt is about another output than the one shown here']);
+    expect(check(receipt, { ...claim, job: '6f1f8a52-0000-4000-8000-000000000000' }).reasons).toEqual([
+      'the receipt is about another shard',
+    ]);
+    expect(check(receipt, { ...claim, output: flip(claim.output ?? '') }).reasons).toEqual([
+      'the receipt is about another output than the one shown here',
+    ]);
     expect(check(receipt, { ...claim, output: null })).toMatchObject({ valid: false });
   });
 

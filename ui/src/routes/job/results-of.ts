@@ -4,7 +4,10 @@ import type { JobSummary } from '#actors/contract/live.ts';
  * How a person gets at a job's results: one file to download (the merge's output, or the only shard's), or many, which
  * the command line fetches into a folder.
  */
-export type Results = { readonly kind: 'merged' } | { readonly kind: 'single'; readonly shard: 0 } | { readonly kind: 'many'; readonly command: string };
+export type Results =
+  | { readonly kind: 'merged' }
+  | { readonly kind: 'single'; readonly shard: 0 }
+  | { readonly kind: 'many'; readonly command: string };
 
 export function resultsOf(job: Pick<JobSummary, 'id' | 'name' | 'shards' | 'hasMerge'>): Results {
   if (job.hasMerge) return { kind: 'merged' };

@@ -16,13 +16,19 @@ export function verdictOf(vote: VoteDetail, detail: ShardDetail, proof: Proof): 
   if (vote.state === 'refused') return { glyph: 'failed', stand: 'refused', signature: signatureOf(vote, proof) };
   if (detail.output === null) return { glyph: 'voting', stand: 'awaiting quorum', signature: signatureOf(vote, proof) };
   if (!vote.agrees) return { glyph: 'failed', stand: 'hash disagrees', signature: signatureOf(vote, proof) };
-  return { glyph: detail.quorum > 1 ? 'agreed' : 'accepted', stand: detail.quorum > 1 ? 'agrees' : 'nobody checked it', signature: signatureOf(vote, proof) };
+  return {
+    glyph: detail.quorum > 1 ? 'agreed' : 'accepted',
+    stand: detail.quorum > 1 ? 'agrees' : 'nobody checked it',
+    signature: signatureOf(vote, proof),
+  };
 }
 
 function signatureOf(vote: VoteDetail, proof: Proof): VoteVerdict['signature'] {
   if (proof.phase === 'checking') return 'checking';
   if (proof.phase !== 'checked') return 'recorded';
-  const sealed = proof.check.votes.find((candidate) => candidate.device === vote.device && candidate.fence.epoch === vote.fence.epoch && candidate.fence.seq === vote.fence.seq);
+  const sealed = proof.check.votes.find(
+    (candidate) => candidate.device === vote.device && candidate.fence.epoch === vote.fence.epoch && candidate.fence.seq === vote.fence.seq,
+  );
   // Receipts carry the votes that agreed; one that did not was recorded by the grid and nobody else vouches for it.
   if (!sealed) return vote.agrees && vote.state === 'accepted' ? 'not in the receipt' : 'recorded';
   return sealed.valid ? 'valid' : 'invalid';

@@ -44,7 +44,7 @@ describe('what a module sees of the world', () => {
     expect(draw(['--shard', '1'])).toBe(draw(['--shard', '1']));
     expect(draw(['--shard', '1'])).not.toBe(draw(['--shard', '2']));
     // The same on every machine and for ever: results depend on it.
-    expect(draw([]).slice(0, 32)).toBe('RANDOM');
+    expect(draw([]).slice(0, 32)).toBe('afcec34e704e6448d6d307c38d55347e');
   });
 
   it('no file, no folder, no way to wait', () => {
@@ -69,7 +69,8 @@ describe('the three streams', () => {
     start: [
       ...[store(AT, i32(AT + 16)), store(AT + 4, i32(3)), store(AT + 8, i32(AT + 20)), store(AT + 12, i32(5))].flat(),
       ...call(1, i32(0), i32(AT), i32(2), i32(AT + 28)),
-      ...[0x1a, ...writeOut(0, { from: AT + 16, length: 16 })],
+      0x1a,
+      ...writeOut(0, { from: AT + 16, length: 16 }),
     ],
   });
 
