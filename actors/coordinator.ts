@@ -12,6 +12,7 @@ import { entities } from '#actors/store/entities.ts';
 import { migrations } from '#actors/store/migrations.ts';
 import { createPostgresStore } from '#actors/store/postgres/postgres-store.ts';
 import type { Change, Outcome } from '#actors/store/store.ts';
+import { trackStore } from '#actors/store/tracked-store.ts';
 import type { TenantRef } from '#actors/tenant/tenant.protocol.ts';
 import { withDatabaseRetry } from '#runtime/database/connection-errors.ts';
 import { createLedger } from '#runtime/database/ledger.ts';
@@ -57,32 +58,36 @@ const LEDGER_DELAY_MS = 10;
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { log, dataFolder } = options;
   const host = realHost();
-  const stops: (() => Promise<void> | void)[] = [];
+  const stops: { readonly part: string; readonly end: () => Promise<void> | void }[] = [];
 
   /** Ends what was started, last first; one failure does not keep the rest from ending. */
   async function stop(): Promise<void> {
-    for (const end of stops.splice(0).reverse()) {
-      await Promise.resolve()
-        .then(end)
-        .catch((error: unknown) => log.error({ error }, 'a part of the coordinator did not stop cleanly'));
+    for (const { part, end } of stops.splice(0).reverse()) {
+      try {
+        await end();
+        log.debug({ part }, 'stopped');
+      } catch (error) {
+        log.error({ part, error }, 'a part of the coordinator did not stop cleanly');
+      }
     }
   }
 
   try {
     const key = loadOrCreateKey(path.join(dataFolder, 'keys'), 'grid');
     const database = await openDatabase({ dataFolder, url: options.databaseUrl, log });
-    stops.push(() => database.close());
+    stops.push({ part: 'database', end: () => database.close() });
     const orm = await openOrm({ url: database.url, entities, migrations, log });
-    stops.push(() => orm.close());
+    stops.push({ part: 'orm', end: () => orm.close() });
     await migrate(orm);
-    const store = createPostgresStore(orm);
+    const { store, idle } = trackStore(createPostgresStore(orm));
+    stops.push({ part: 'store', end: idle });
     const ledger = createLedger<Change, Outcome>({
       host,
       commit: (batch) => store.commit(batch),
       maxBatch: LEDGER_BATCH,
       maxDelayMs: LEDGER_DELAY_MS,
     });
-    stops.push(() => ledger.close());
+    stops.push({ part: 'ledger', end: () => ledger.close() });
     const objects = await openDiskObjects({
       folder: path.join(dataFolder, 'objects'),
       secret: await store.clusterSecret(),
@@ -92,7 +97,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       onDefect: (error) => log.error({ error }, 'object store'),
     });
     const presence = createInProcessPresence(host);
-    stops.push(() => presence.close());
+    stops.push({ part: 'presence', end: () => presence.close() });
     const coordinatorId = randomUUID();
     const epochs = await store.takePartitions(coordinatorId);
     const patiently = <T>(work: () => Promise<T>): Promise<T> => withDatabaseRetry(work, { host, attempts: PATIENCE });
@@ -104,7 +109,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
       onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
     });
-    stops.push(() => system.shutdown());
+    stops.push({ part: 'actors', end: () => system.shutdown() });
 
     // The doors open last, so the audience is a hall that is empty at first.
     let hall: Audience = { job: () => {}, jobChanged: () => {}, device: () => {} };
@@ -133,8 +138,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       randomId: randomUUID,
       randomBytes: (length) => randomBytes(length),
     });
-    stops.push(() => gateway.close());
-    stops.push(database.onBack(() => void jobs.reload()));
+    stops.push({ part: 'doors', end: () => gateway.close() });
+    stops.push({ part: 'database watch', end: database.onBack(() => void jobs.reload()) });
     hall = gateway.audience;
 
     const firstKey = await createFirstKey(tenants);

@@ -11,7 +11,9 @@ import { wsSocket } from '#runtime/link/ws-socket.ts';
 
 import type { GatewayArgs } from './gateway.ts';
 
-export const AGENT_PATH = '/agent';
+const AGENT_PATH = '/agent';
+/** socket.io answers its own upgrades. */
+const SOCKET_IO_PATH = '/socket.io/';
 const MAX_PAYLOAD = largestFrame();
 
 /** The agents' door: a WebSocket whose first words are a mutual challenge, then the link. */
@@ -39,14 +41,18 @@ export function openAgentSocket(server: Server, { services, host, devices }: Gat
   });
 
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    if (new URL(request.url ?? '/', 'http://grid').pathname !== AGENT_PATH) return;
+    const { pathname } = new URL(request.url ?? '/', 'http://grid');
+    if (pathname.startsWith(SOCKET_IO_PATH)) return;
+    // An upgrade that nobody takes would hold its socket, and the server's end, for ever.
+    if (closing || pathname !== AGENT_PATH) return void socket.destroy();
     sockets.handleUpgrade(request, socket, head, (ws) => link.accept(wsSocket(ws)));
   }
+  let closing = false;
   server.on('upgrade', upgrade);
 
   return {
     async close() {
-      server.off('upgrade', upgrade);
+      closing = true;
       await link.close();
       for (const ws of sockets.clients) ws.terminate();
       sockets.close();

@@ -29,6 +29,10 @@ import { openaiRoutes } from './openai/routes.ts';
 /** A JSON request body at most: a submission of 20,000 input objects fits. */
 const BODY_LIMIT = 8 * 1024 * 1024;
 
+/** The pages load nothing from elsewhere, and no page of somebody else may frame them. Svelte sets styles inline. */
+const UI_POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; object-src 'none'; frame-ancestors 'none'";
+
 /** Everything behind the doors. */
 export interface GatewayArgs {
   readonly services: Services;
@@ -142,7 +146,18 @@ function serveObjects(app: FastifyInstance, { serveObject }: GatewayArgs): void 
 
 async function serveUi(app: FastifyInstance, folder: string): Promise<void> {
   const built = existsSync(path.join(folder, 'index.html'));
-  if (built) await app.register(fastifyStatic, { root: folder, wildcard: false, index: ['index.html'], cacheControl: false });
+  if (built) {
+    await app.register(fastifyStatic, {
+      root: folder,
+      index: ['index.html'],
+      cacheControl: false,
+      setHeaders: (response, file) => {
+        void response.header('content-security-policy', UI_POLICY);
+        // Assets carry their hash in their name; the page that names them must be asked for each time.
+        void response.header('cache-control', file.includes(`${path.sep}assets${path.sep}`) ? 'public, max-age=31536000, immutable' : 'no-cache');
+      },
+    });
+  }
   app.setNotFoundHandler(async (request, reply) => {
     const wantsPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html');
     // The UI routes in the browser: any page address is the same document.

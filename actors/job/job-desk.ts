@@ -91,7 +91,7 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
     async shard(id, index, tenant): Promise<ShardDetail> {
       const job = await rowOf(id, tenant);
       const [shards, votes, attempts, devices] = await Promise.all([
-        store.shardsOf(id),
+        store.shardsOf(id, index),
         store.votesOf(id, index),
         store.attemptsOf(id, index),
         store.listDevices(),
@@ -130,11 +130,13 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
     },
     outputs: outputsOf,
     async output(id, index, tenant) {
-      const found = (await outputsOf(id, tenant)).find((o) => o.index === index);
-      if (found === undefined) throw new GridError('NOT_FOUND', `shard ${index} of job ${id} has no accepted output yet`);
+      await rowOf(id, tenant);
+      const [shard] = await store.shardsOf(id, index);
+      if (shard === undefined || shard.output === null) throw new GridError('NOT_FOUND', `shard ${index} of job ${id} has no accepted output yet`);
+      const ref = shard.output;
       const votes = await store.votesOf(id, index);
-      const inline = votes.find((v) => v.bytes !== null && v.refusal === null && v.output.sha256 === found.ref.sha256);
-      return { ref: found.ref, bytes: inline?.bytes ?? null };
+      const inline = votes.find((v) => v.bytes !== null && v.refusal === null && v.output.sha256 === ref.sha256);
+      return { ref, bytes: inline?.bytes ?? null };
     },
     async receipts(id, indexes, tenant) {
       const job = await rowOf(id, tenant);

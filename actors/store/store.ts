@@ -270,7 +270,8 @@ export interface Store {
   /** Reading for people and for receipts. Votes of all shards when `index` is null; refused ones included. */
   votesOf(job: string, index: number | null): Promise<readonly VoteRow[]>;
   attemptsOf(job: string, index: number | null): Promise<readonly AttemptRow[]>;
-  shardsOf(job: string): Promise<readonly ShardRow[]>;
+  /** All shards of a job, or the one with this index. */
+  shardsOf(job: string, index?: number): Promise<readonly ShardRow[]>;
 
   recordObject(object: ObjectRef, at: number): Promise<void>;
   hasObjects(sha256: readonly string[]): Promise<ReadonlyMap<string, number>>;

@@ -19,6 +19,8 @@ export interface Picture {
   readonly tile: number;
   /** Paths for each pixel: what makes a tile take its time. */
   readonly samples: number;
+  /** Default 2. */
+  readonly quorum?: number;
 }
 
 /** What a picture's job must come to. */
@@ -28,11 +30,10 @@ export interface Painted {
 }
 
 const MODULE = path.join(path.dirname(path.dirname(import.meta.dirname)), 'examples', 'render', 'render.wasm');
-const QUORUM = 2;
 /** Attempts painted at once without a grid. */
 const AT_ONCE = 2;
 
-async function specOf({ side, tile, samples }: Picture): Promise<JobSpec> {
+async function specOf({ side, tile, samples, quorum = 2 }: Picture): Promise<JobSpec> {
   const bytes = await readFile(MODULE);
   const module = { sha256: sha256Hex(bytes), size: bytes.length };
   const size = ['--width', String(side), '--height', String(side), '--tile', String(tile)];
@@ -45,7 +46,7 @@ async function specOf({ side, tile, samples }: Picture): Promise<JobSpec> {
     shards: { count: Math.ceil(side / tile) ** 2 },
     merge: { module, args: ['merge', ...size] },
     limits: { memoryMiB: 64, timeoutSeconds: 60, outputMiB: 1 },
-    quorum: QUORUM,
+    quorum,
   });
 }
 

@@ -4,5 +4,12 @@ import { realHost } from '#runtime/host.ts';
 
 const [modulePath = '', inputPath = '', outputPath = ''] = process.argv.slice(2);
 const limits = { memoryMiB: 16, timeoutSeconds: 3600, outputMiB: 1 };
-const result = await createWasmExecutor(realHost()).run({ modulePath, args: [], inputPath, outputPath, limits, signal: new AbortController().signal });
+const result = await createWasmExecutor(realHost()).run({
+  modulePath,
+  args: [],
+  inputPath,
+  outputPath,
+  limits,
+  signal: new AbortController().signal,
+});
 throw new Error(`the attempt ended: ${JSON.stringify(result)}`);

@@ -11,7 +11,12 @@ export interface ModuleRun {
 }
 
 /** Runs a module in this process, as the executor's child would, with its streams in memory. Throws what it traps with. */
-export function runModule(bytes: Uint8Array, args: readonly string[] = [], input: Uint8Array = new Uint8Array(), memoryMiB = 256): ModuleRun {
+export function runModule(
+  bytes: Uint8Array,
+  args: readonly string[] = [],
+  input: Uint8Array = new Uint8Array(),
+  memoryMiB = 256,
+): ModuleRun {
   const verdict = validateModule(bytes, { memoryMiB });
   if (!verdict.ok) throw new Error(verdict.reason);
   const chunks: Buffer[] = [];

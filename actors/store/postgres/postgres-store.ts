@@ -72,7 +72,7 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
 
     votesOf: (job, index) => votesOf(db, job, index),
     attemptsOf: (job, index) => attemptsOf(db, job, index),
-    shardsOf: (job) => shardsOf(db, job),
+    shardsOf: (job, index) => shardsOf(db, job, index),
 
     recordObject: (object, at) => recordObject(db, object, at),
     hasObjects: (sha256) => hasObjects(db, sha256),

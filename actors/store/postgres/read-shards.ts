@@ -16,10 +16,12 @@ import {
 import type { Database } from './transaction.ts';
 
 /** In the order of their index. */
-export async function shardsOf(db: Database, job: string): Promise<readonly ShardRow[]> {
+export async function shardsOf(db: Database, job: string, index: number | null = null): Promise<readonly ShardRow[]> {
   if (!isJobId(job)) return [];
   const { rows } = await sql<ShardRecord>`
-    select ${SHARD_COLUMNS} from job_shards s where s.job_id = ${job} order by s.shard_index
+    select ${SHARD_COLUMNS} from job_shards s
+    where s.job_id = ${job} ${onlyShard(sql.ref('s.shard_index'), index)}
+    order by s.shard_index
   `.execute(db);
   return rows.map(shardRow);
 }

@@ -6,6 +6,8 @@ export interface AttemptRequest {
   outputPath: string;
   memoryMiB: number;
   outputMiB: number;
+  /** What the whole process may take: far more than an honest module needs, so only malice or a defect gets there. */
+  processMiB: number;
 }
 
 /** What the child answers: one line of JSON on its standard output. */

@@ -12,8 +12,6 @@ import type { AttemptRequest, AttemptVerdict } from './attempt-protocol.ts';
 
 const VERDICT = 1;
 const LOOK_EVERY_MS = 200;
-/** Node itself takes about 100 MiB; the optimizing compiler of a large module some hundreds more. */
-const OVERHEAD_BYTES = 768 * 1024 * 1024;
 
 const lifeline = new Socket({ fd: 0, readable: true, writable: false });
 let text = '';
@@ -26,7 +24,7 @@ lifeline.on('data', (chunk: string) => {
   if (!text.endsWith('\n')) return;
   started = true;
   const request = JSON.parse(text) as AttemptRequest;
-  watchMemory(request.memoryMiB * 1024 * 1024 + OVERHEAD_BYTES);
+  watchMemory(request.processMiB * 1024 * 1024);
   parentPort?.postMessage(request);
 });
 lifeline.on('error', die);

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lstat, rm } from 'node:fs/promises';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+
+import { z } from 'zod';
 
 import type { Host } from '#runtime/kernel/host.ts';
-import { z } from 'zod';
 
 import type { Executor, ExecutorRequest, ExecutorResult } from '../executor.ts';
 import { type AttemptRequest, type AttemptVerdict, MAX_REASON, oneLine } from './attempt-protocol.ts';
+import { CHILD, childCommand } from './child-command.ts';
 
 /**
  * Runs WebAssembly modules, each attempt in a process of its own.
@@ -30,47 +30,35 @@ export type ExecutorHost = Pick<Host, 'clock' | 'scheduler'>;
 
 const Verdict = z.union([z.strictObject({ ok: z.literal(true) }), z.strictObject({ ok: z.literal(false), reason: z.string() })]);
 
-/** The child's own JavaScript heap; linear memory is bounded by the rewritten module instead. */
-const HEAP_MIB = 256;
+/** Node itself takes about 100 MiB; the optimizing compiler of a large module some hundreds more. */
+const PROCESS_OVERHEAD_MIB = 768;
 const VERDICT_BYTES = 64 * 1024;
 const STDERR_BYTES = 16 * 1024;
 
-const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
-/** All that the child imports, and the file that says what `#actors` means. */
-const SOURCES = [
-  CHILD,
-  ...['lifeline.ts', 'attempt-protocol.ts', 'standard-streams.ts', 'seeded-random.ts', 'wasi.ts'].map((name) =>
-    fileURLToPath(new URL(name, import.meta.url)),
-  ),
-  ...['wasm-module.ts', 'wasm-code.ts', 'wasm-reader.ts', 'wasi-imports.ts'].map((name) =>
-    fileURLToPath(new URL(`../../../actors/contract/${name}`, import.meta.url)),
-  ),
-  fileURLToPath(new URL('../../../package.json', import.meta.url)),
-];
-
 async function runAttempt(host: ExecutorHost, request: ExecutorRequest): Promise<ExecutorResult> {
   const started = host.clock.now();
-  const verdict = await runChild(host, request);
-  const seconds = (host.clock.now() - started) / 1000;
-  const result = verdict.ok ? await measure(request, seconds) : verdict;
-  if (!result.ok) await rm(request.outputPath, { force: true });
-  return result;
+  try {
+    const verdict = await runChild(host, request);
+    const seconds = (host.clock.now() - started) / 1000;
+    const result = verdict.ok ? await measure(request, seconds) : verdict;
+    if (!result.ok) await rm(request.outputPath, { force: true });
+    return result;
+  } catch (error) {
+    // The machine's own trouble: no process can be started, a folder was taken away.
+    return { ok: false, reason: oneLine(`the attempt cannot run here: ${String(error)}`) };
+  }
 }
 
 /** The child says that it is done; the file says what it did. */
 async function measure(request: ExecutorRequest, seconds: number): Promise<ExecutorResult> {
-  try {
-    const { size } = await lstat(request.outputPath);
-    if (size > request.limits.outputMiB * 1024 * 1024) return { ok: false, reason: 'the output is larger than limits.outputMiB' };
-    return { ok: true, seconds, size };
-  } catch (error) {
-    return { ok: false, reason: oneLine(`the output cannot be read: ${String(error)}`) };
-  }
+  const { size } = await lstat(request.outputPath);
+  if (size > request.limits.outputMiB * 1024 * 1024) return { ok: false, reason: 'the output is larger than limits.outputMiB' };
+  return { ok: true, seconds, size };
 }
 
 /** Starts the child and answers when it is gone. */
-function runChild(host: ExecutorHost, request: ExecutorRequest): Promise<AttemptVerdict> {
-  if (request.signal.aborted) return Promise.resolve({ ok: false, reason: 'stopped' });
+async function runChild(host: ExecutorHost, request: ExecutorRequest): Promise<AttemptVerdict> {
+  if (request.signal.aborted) return { ok: false, reason: 'stopped' };
   const child = start(request);
   let ended: string | undefined;
   const end = (why: string): void => {
@@ -94,25 +82,22 @@ function runChild(host: ExecutorHost, request: ExecutorRequest): Promise<Attempt
       resolve(ended === undefined ? judge(answer(), how, stderr()) : { ok: false, reason: ended });
     };
     // A process that could not be started has no exit, only this error.
-    child.on('error', (error) => child.pid === undefined && settle(error.message));
+    child.on('error', (error) => {
+      if (child.pid === undefined) settle(error.message);
+    });
     child.on('close', (code, signal) => settle(signal ?? `exit code ${code}`));
   });
 }
 
-function start({ modulePath, inputPath, outputPath }: ExecutorRequest): ChildProcess {
-  const readable = [...SOURCES, modulePath, inputPath].map((file) => `--allow-fs-read=${file}`);
-  // The worker holds the lifeline; the warning about it would only soil the log.
-  const flags = ['--permission', '--allow-worker', '--no-warnings', '--disallow-code-generation-from-strings'];
-  return spawn(
-    process.execPath,
-    [...flags, `--max-old-space-size=${HEAP_MIB}`, ...readable, `--allow-fs-write=${outputPath}`, CHILD],
-    // A process group of its own: Ctrl-C is for the agent, which ends its attempts in its own order.
-    { env: {}, cwd: path.parse(CHILD).root, stdio: ['pipe', 'pipe', 'pipe'], detached: process.platform !== 'win32', windowsHide: true },
-  );
+function start(request: ExecutorRequest): ChildProcess {
+  const { file, args, cwd } = childCommand(CHILD, request);
+  // A process group of its own: Ctrl-C is for the agent, which ends its attempts in its own order.
+  return spawn(file, args, { env: {}, cwd, stdio: ['pipe', 'pipe', 'pipe'], detached: process.platform !== 'win32', windowsHide: true });
 }
 
 function attemptOf({ modulePath, args, inputPath, outputPath, limits }: ExecutorRequest): AttemptRequest {
-  return { modulePath, args, inputPath, outputPath, memoryMiB: limits.memoryMiB, outputMiB: limits.outputMiB };
+  const { memoryMiB, outputMiB } = limits;
+  return { modulePath, args, inputPath, outputPath, memoryMiB, outputMiB, processMiB: memoryMiB + PROCESS_OVERHEAD_MIB };
 }
 
 /** Collects the first `limit` bytes of a stream and lets the rest go. */

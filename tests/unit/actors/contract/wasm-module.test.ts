@@ -126,7 +126,9 @@ describe('imports and exports', () => {
     expect(reasonFor(buildModule({ imports }))).toBe(
       'it imports fd_seek as (i32 i32 i32 i32) -> (i32); WASI preview 1 has (i32 i64 i32 i32) -> (i32)',
     );
-    expect(validateModule(buildModule({ imports: [{ name: 'fd_seek', parameters: [I32, I64, I32, I32], results: [I32] }] }), LIMITS).ok).toBe(true);
+    expect(
+      validateModule(buildModule({ imports: [{ name: 'fd_seek', parameters: [I32, I64, I32, I32], results: [I32] }] }), LIMITS).ok,
+    ).toBe(true);
   });
 
   it('refuses an imported memory', () => {

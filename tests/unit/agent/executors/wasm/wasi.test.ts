@@ -7,7 +7,12 @@ const AT = 1024;
 const { fd_write, fd_read, args_get, args_sizes_get, environ_sizes_get, random_get, clock_time_get, proc_exit } = WASI;
 
 /** Runs one call and writes its answer (4 bytes) and `length` bytes of memory from AT. */
-function answerOf(wasi: (typeof WASI)[keyof typeof WASI], operands: readonly number[][], length = 0, args: string[] = []): { errno: number; memory: Buffer } {
+function answerOf(
+  wasi: (typeof WASI)[keyof typeof WASI],
+  operands: readonly number[][],
+  length = 0,
+  args: string[] = [],
+): { errno: number; memory: Buffer } {
   const start = [...store(AT - 4, call(1, ...operands)), ...writeOut(0, { from: AT - 4, length: length + 4 })];
   const { output } = runModule(buildModule({ imports: [fd_write, wasi], start }), args);
   return { errno: output.readUInt32LE(0), memory: output.subarray(4) };

@@ -22,9 +22,16 @@ const LIMITS = { memoryMiB: 16, timeoutSeconds: 60, outputMiB: 1 };
 /** Writes more than the child buffers, so that the output file tells when the module runs; then never ends. */
 const SPINNER = buildModule({ imports: [fd_write], memory: [1, 0, 2], start: [...writeOut(0, { from: 0, length: 100_000 }), ...FOREVER] });
 
-async function requestFor(module: Uint8Array, { input = '', ...more }: Partial<ExecutorRequest> & { input?: string } = {}): Promise<ExecutorRequest> {
+async function requestFor(
+  module: Uint8Array,
+  { input = '', ...more }: Partial<ExecutorRequest> & { input?: string } = {},
+): Promise<ExecutorRequest> {
   const folder = await temporaryFolder('executor');
-  const [modulePath, inputPath, outputPath] = ['module', 'input', 'output'].map((name) => path.join(folder, name)) as [string, string, string];
+  const [modulePath, inputPath, outputPath] = ['module', 'input', 'output'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
   writeFileSync(modulePath, module);
   writeFileSync(inputPath, input);
   return { modulePath, inputPath, outputPath, args: [], limits: LIMITS, signal: new AbortController().signal, ...more };
@@ -67,11 +74,13 @@ describe('an attempt', () => {
   });
 
   it('takes paths and arguments with any characters', async () => {
-    const folder = path.join(await temporaryFolder('executor'), "it's, a \"path\" – *");
+    const folder = path.join(await temporaryFolder('executor'), 'it\'s, a "path" – *');
     const request = await requestFor(exampleModule('word-count'), { args: ['count\n"'] });
     mkdirSync(folder);
     renameSync(request.modulePath, path.join(folder, 'module'));
-    expect(await reasonOf({ ...request, modulePath: path.join(folder, 'module'), outputPath: path.join(folder, 'out') })).toMatch(/usage: word-count/);
+    expect(await reasonOf({ ...request, modulePath: path.join(folder, 'module'), outputPath: path.join(folder, 'out') })).toMatch(
+      /usage: word-count/,
+    );
   });
 });
 
@@ -84,7 +93,9 @@ describe('a failed attempt', () => {
   });
 
   it('is one that traps', async () => {
-    expect(await reasonOf(await requestFor(buildModule({ start: [0x00] })))).toMatch(/^the module trapped: unreachable in wasm-function\[0\]/);
+    expect(await reasonOf(await requestFor(buildModule({ start: [0x00] })))).toMatch(
+      /^the module trapped: unreachable in wasm-function\[0\]/,
+    );
   });
 
   it('is one that runs out of stack', async () => {
@@ -93,11 +104,15 @@ describe('a failed attempt', () => {
 
   it('is one that writes too much', async () => {
     const start = [0x03, 0x40, ...writeOut(0, { from: 0, length: 60_000 }), 0x0c, 0, 0x0b];
-    expect(await reasonOf(await requestFor(buildModule({ imports: [fd_write], start })))).toBe('it wrote more than 1 MiB (limits.outputMiB)');
+    expect(await reasonOf(await requestFor(buildModule({ imports: [fd_write], start })))).toBe(
+      'it wrote more than 1 MiB (limits.outputMiB)',
+    );
   });
 
   it('is one whose module is refused, with the reason', async () => {
-    expect(await reasonOf(await requestFor(Buffer.from('#!/bin/sh')))).toBe('the module is refused: this is not a core WebAssembly module (version 1)');
+    expect(await reasonOf(await requestFor(Buffer.from('#!/bin/sh')))).toBe(
+      'the module is refused: this is not a core WebAssembly module (version 1)',
+    );
     const imports = [{ name: 'abort', module: 'env', parameters: [], results: [] }];
     expect(await reasonOf(await requestFor(buildModule({ imports })))).toMatch(/imports env\.abort/);
   });
@@ -106,6 +121,13 @@ describe('a failed attempt', () => {
     const request = await requestFor(buildModule());
     expect(await reasonOf({ ...request, modulePath: `${request.modulePath}-gone` })).toMatch(/ENOENT/);
     expect(await reasonOf({ ...request, inputPath: `${request.inputPath}-gone` })).toMatch(/ENOENT/);
+  });
+
+  it('is one that the system cannot start, and is told like any other', async () => {
+    const request = await requestFor(buildModule());
+    expect(await reasonOf({ ...request, inputPath: `/${'x'.repeat(3_000_000)}` })).toMatch(
+      /^the attempt cannot run here: .*E2BIG|ENAMETOOLONG/,
+    );
   });
 
   it('is one whose output file was there before', async () => {
