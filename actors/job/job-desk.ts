@@ -1,6 +1,7 @@
 import { mapShardCount, type JobSpec } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
+import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
 import type { JobRow } from '#actors/store/store.ts';
 import type { Services } from '#actors/services.ts';
 import { GridError } from '#runtime/errors.ts';
@@ -40,6 +41,17 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
     }
   }
 
+  /** The agents would refuse it too, each of them, after fetching it. */
+  async function checkModule(path: string, ref: ObjectRef, memoryMiB: number): Promise<void> {
+    if (ref.size > MAX_MODULE_BYTES) throw new GridError('BAD_BUNDLE', `the module has ${ref.size} bytes; ${MAX_MODULE_BYTES} are allowed`, { path });
+    const opened = await objects.open(ref.sha256);
+    if (opened === null) throw new GridError('OBJECT_MISSING', `object ${ref.sha256} is gone from the store`, { path });
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of opened.stream) chunks.push(chunk as Uint8Array);
+    const verdict = validateModule(Buffer.concat(chunks), { memoryMiB });
+    if (!verdict.ok) throw new GridError('BAD_BUNDLE', verdict.reason, { path, fix: 'build it for WASI preview 1 without threads; examples/ shows how' });
+  }
+
   async function rowOf(id: string, tenant: string | null): Promise<JobRow> {
     const job = await store.findJob(id);
     // Another tenant's job is not told apart from none: ids must not be probed.
@@ -71,6 +83,8 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
     async submit(submission, by) {
       const { id, spec } = submission;
       await checkObjects(spec);
+      await checkModule('module', spec.module, spec.limits.memoryMiB);
+      if (spec.merge) await checkModule('merge.module', spec.merge.module, spec.limits.memoryMiB);
       const epoch = services.epochs.get(partitionOf(id));
       if (epoch === undefined) throw new GridError('UNREACHABLE', 'this coordinator does not own the partition of the job');
       const { job } = await store.createJob({ id, tenant: by.tenant, submittedBy: by.name, spec, at: clock.wall() }, epoch);

@@ -5,6 +5,7 @@ import type { RunCommand, VoteMessage } from '#actors/contract/agent-link.ts';
 import { INLINE_LIMIT, fenceText, type ObjectRef } from '#actors/contract/primitives.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
 import { appendObject, cachedObject, hashFile, uploadFile } from '#agent/bundle/fetch-object.ts';
+import type { Transfer } from '#agent/bundle/transfer.ts';
 import type { Executor } from '#agent/executors/executor.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
@@ -39,7 +40,12 @@ export const attemptActor = defineActor({
     const folder = path.join(args.workFolder, fenceText(fence));
     const outputPath = path.join(folder, 'output');
     const abort = new AbortController();
-    const transfer = { gridUrl: args.gridUrl(), signal: abort.signal };
+    const transfer: Transfer = {
+      gridUrl: args.gridUrl(),
+      signal: abort.signal,
+      after: (ms, run) => context.after(ms, run),
+      random: context.random,
+    };
     let uploading = false;
     let finished: { output: ObjectRef; seconds: number } | null = null;
 

@@ -1,50 +1,56 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { openAsBlob } from 'node:fs';
-import { access, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { access, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { ReadableStream } from 'node:stream/web';
 
 import type { Body, SignedRequest } from '#actors/contract/primitives.ts';
 
-/** How an agent reaches objects: addresses may be relative to its grid. */
-export interface Transfer {
-  readonly gridUrl: string;
-  readonly signal: AbortSignal;
-}
-
-/** The bytes were not the ones that were promised, or could not be had. */
-export class TransferError extends Error {
-  override readonly name = 'TransferError';
-}
-
-async function* chunksOf(body: Body, { gridUrl, signal }: Transfer): AsyncGenerator<Uint8Array> {
-  if (body.bytes !== undefined) {
-    yield body.bytes;
-    return;
-  }
-  if (body.get === undefined) throw new TransferError(`object ${body.sha256} came without bytes and without an address`);
-  const { method, url, headers } = body.get;
-  const response = await fetch(new URL(url, gridUrl), { method, headers, signal });
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel();
-    throw new TransferError(`object ${body.sha256}: the store answered ${response.status}`);
-  }
-  yield* response.body;
-}
+import { expectOk, persist, type Transfer, TransferError } from './transfer.ts';
 
 /** Appends an object to an open file. Size and hash are checked while it streams; too many bytes end it at once. */
 export async function appendObject(body: Body, file: FileHandle, transfer: Transfer): Promise<void> {
   const hash = createHash('sha256');
   let size = 0;
-  for await (const chunk of chunksOf(body, transfer)) {
+  async function take(chunk: Uint8Array): Promise<void> {
     size += chunk.length;
     if (size > body.size) throw new TransferError(`object ${body.sha256} is larger than the ${body.size} bytes promised`);
     hash.update(chunk);
     await file.writeFile(chunk);
   }
+
+  if (body.bytes !== undefined) await take(body.bytes);
+  else if (body.get === undefined) throw new TransferError(`object ${body.sha256} came without bytes and without an address`);
+  else await download(body.get, `object ${body.sha256}`, { transfer, received: () => size, take });
   if (size !== body.size || hash.digest('hex') !== body.sha256) {
     throw new TransferError(`object ${body.sha256} has other bytes than promised (${size} of ${body.size})`);
   }
+}
+
+interface Sink {
+  readonly transfer: Transfer;
+  readonly received: () => number;
+  readonly take: (chunk: Uint8Array) => Promise<void>;
+}
+
+/** A line that broke in the middle is taken up again where it broke. */
+async function download({ method, url, headers }: SignedRequest, what: string, { transfer, received, take }: Sink): Promise<void> {
+  await persist(transfer, async ({ signal, moved }) => {
+    const from = received();
+    const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
+    const response = await fetch(new URL(url, transfer.gridUrl), { method, headers: { ...headers, ...range }, signal });
+    // It broke after the last byte: there is nothing left to ask for.
+    if (from > 0 && response.status === 416) return void (await response.body?.cancel());
+    await expectOk(response, what);
+    if (from > 0 && response.status !== 206) {
+      await response.body?.cancel();
+      throw new TransferError(`${what}: the store does not continue a broken download`);
+    }
+    for await (const chunk of response.body ?? []) {
+      moved();
+      await take(chunk);
+    }
+  });
 }
 
 /** The path of a verified copy in the cache. A cached file is hashed again before it is used: disks rot, people edit. */
@@ -79,14 +85,21 @@ export async function hashFile(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Carries out an upload that the grid signed. */
-export async function uploadFile(file: string, put: SignedRequest, { gridUrl, signal }: Transfer): Promise<void> {
-  const response = await fetch(new URL(put.url, gridUrl), {
-    method: put.method,
-    headers: put.headers,
-    body: await openAsBlob(file),
-    signal,
+/** Carries out an upload that the grid signed. The store takes the same object any number of times. */
+export async function uploadFile(file: string, put: SignedRequest, transfer: Transfer): Promise<void> {
+  const { size } = await stat(file);
+  await persist(transfer, async ({ signal, moved }) => {
+    const headers = { ...put.headers, 'content-length': String(size) };
+    const body = ReadableStream.from(readMoving(file, moved));
+    const response = await fetch(new URL(put.url, transfer.gridUrl), { method: put.method, headers, body, duplex: 'half', signal });
+    await expectOk(response, 'upload of the output');
+    await response.body?.cancel();
   });
-  await response.body?.cancel();
-  if (!response.ok) throw new TransferError(`the store refused the output: ${response.status}`);
+}
+
+async function* readMoving(file: string, moved: () => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of createReadStream(file)) {
+    moved();
+    yield chunk as Uint8Array;
+  }
 }

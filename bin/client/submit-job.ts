@@ -29,6 +29,7 @@ export async function submitJobFile(
       }
     };
     await Promise.all(Array.from({ length: UPLOADS }, worker));
+    for (const { path, reason } of packed.leftOut) process.stderr.write(`left out: ${path} ${reason}\n`);
     onPacked?.(`${packed.files} files, ${packed.bytes} bytes, ${packed.objects.length} objects`);
   } finally {
     progress.end();

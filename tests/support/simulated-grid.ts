@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+
 import type { Submission } from '#actors/contract/job-spec.ts';
 import { spawnGrid, type GridRefs } from '#actors/grid.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
@@ -13,6 +16,9 @@ import { createInProcessPresence } from '#runtime/presence/in-process-presence.t
 import type { Stage } from './actors.ts';
 import { memoryObjects } from './memory-objects.ts';
 import { SimulatedDevice, type Answer } from './simulated-device.ts';
+
+/** Nothing runs it here; submission checks that an agent could. */
+const MODULE = path.resolve(import.meta.dirname, '../../examples/word-count/word-count.wasm');
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}, child: () => silent };
 
@@ -49,7 +55,7 @@ export async function simulatedGrid({ host, system }: Stage): Promise<SimulatedG
   presence.onDue((due) => void refs.devices.due(due));
   const desk = createJobDesk({ services, jobs: refs.jobs, clock: host.clock });
   const devices: SimulatedDevice[] = [];
-  const module = objects.keep(new TextEncoder().encode('a module'));
+  const module = objects.keep(await readFile(MODULE));
   await host.settle();
 
   return {
