@@ -23,10 +23,6 @@ export const ERRORS = {
   DATABASE: { status: 503, meaning: 'PostgreSQL cannot be started or reached; the message says which and what to do.' },
   MODEL_FAILED: { status: 503, meaning: 'The model could not be loaded or its host died; a later request may succeed.' },
   INSECURE_KEY: { status: 500, meaning: 'A key file or its folder can be read by others.' },
-  ASK_TIMEOUT: { status: 503, meaning: 'A part of the grid did not answer in time; try again.' },
-  ACTOR_CLOSED: { status: 503, meaning: 'The part of the grid that was asked has ended meanwhile; try again.' },
-  MAILBOX_FULL: { status: 429, meaning: 'A part of the grid has too much to do; try again later.' },
-  ACTOR_CRASHED: { status: 500, meaning: 'A part of the grid failed while it answered and was started again. The log says why.' },
   INTERNAL: { status: 500, meaning: 'A defect of CorpGrid. The request id finds it in the log.' },
 } as const satisfies Record<string, { status: number; meaning: string }>;
 
@@ -47,7 +43,16 @@ export class GridError extends Refusal {
   }
 }
 
-/** The HTTP status for any thrown value; what is not in the table is a defect (500). */
+/** The kernel's own refusals. They pass by themselves, and their texts name parts of the inside: not for people. */
+const PASSING = new Set(['ASK_TIMEOUT', 'ACTOR_CLOSED', 'MAILBOX_FULL']);
+
+/** True for a refusal out of the table: its text was written for the one who asked. */
+export function isListed(error: unknown): error is Refusal & { readonly code: ErrorCode } {
+  return Refusal.is(error) && error.code in ERRORS;
+}
+
+/** The HTTP status for any thrown value: that of the table, 503 for what passes by itself, 500 for a defect. */
 export function statusOf(error: unknown): number {
-  return Refusal.is(error) && error.code in ERRORS ? ERRORS[error.code as ErrorCode].status : 500;
+  if (isListed(error)) return ERRORS[error.code].status;
+  return Refusal.is(error) && PASSING.has(error.code) ? 503 : 500;
 }

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { explainIssues } from '#actors/contract/explain.ts';
 import type { ProblemJson } from '#actors/contract/live.ts';
 import type { Principal, TenantRef } from '#actors/tenant/tenant.protocol.ts';
-import { GridError, statusOf } from '#runtime/errors.ts';
+import { GridError, isListed, statusOf } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
 /** What all doors share: who asks, is what they sent right, and how a failure is told. */
@@ -48,7 +48,10 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, code: 'BAD
 /** The answer to a failure. What is not an expected one says nothing of the inside. */
 export function problemOf(error: unknown, requestId?: string): ProblemJson {
   const id = requestId === undefined ? {} : { requestId };
-  if (!Refusal.is(error)) return { code: 'INTERNAL', message: 'something went wrong inside the grid', ...id };
+  if (!isListed(error)) {
+    if (statusOf(error) === 503) return { code: 'UNREACHABLE', message: 'the grid could not answer this right now', fix: 'try again', ...id };
+    return { code: 'INTERNAL', message: 'something went wrong inside the grid', ...id };
+  }
   return {
     code: error.code,
     message: error.message,

@@ -75,7 +75,8 @@ export const jobActor = defineActor({
         attempts: active.attempts,
         votes: active.votes,
         owner: context.self,
-        inputDigest: (index) => inputDigest(job.spec, index, mapOutputs()),
+        // Only the merge shard reads them: collecting them costs as much as the job has shards.
+        inputDigest: (index) => inputDigest(job.spec, index, isMergeShard(job.spec, index) ? mapOutputs() : []),
         moduleOf: (spec, index) => moduleOf(spec, index).sha256,
         onVoted: (index, vote) => voted(index, vote),
       },

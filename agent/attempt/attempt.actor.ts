@@ -44,7 +44,7 @@ export const attemptActor = defineActor({
       gridUrl: args.gridUrl(),
       signal: abort.signal,
       after: (ms, run) => context.after(ms, run),
-      random: context.random,
+      random: () => context.random(),
     };
     let uploading = false;
     let finished: { output: ObjectRef; seconds: number } | null = null;

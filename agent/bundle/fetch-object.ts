@@ -16,7 +16,10 @@ export async function appendObject(body: Body, file: FileHandle, transfer: Trans
     size += chunk.length;
     if (size > body.size) throw new TransferError(`object ${body.sha256} is larger than the ${body.size} bytes promised`);
     hash.update(chunk);
-    await file.writeFile(chunk);
+    // Half a chunk may be in the file now, so no later try can go on from here.
+    await file.writeFile(chunk).catch((cause: unknown) => {
+      throw new TransferError(`object ${body.sha256} cannot be written`, { cause });
+    });
   }
 
   if (body.bytes !== undefined) await take(body.bytes);

@@ -39,10 +39,13 @@ export async function persist(transfer: Transfer, attempt: (one: Try) => Promise
     const stalled = new AbortController();
     const stall = (): Cancellable => transfer.after(STALL_MS, () => stalled.abort(new Error(`nothing moved for ${STALL_MS} ms`)));
     let timer = stall();
+    let over = false;
     try {
       return await attempt({
         signal: AbortSignal.any([transfer.signal, stalled.signal]),
         moved() {
+          // A body that is still being read when its answer has come moves nothing any more.
+          if (over) return;
           failures = 0;
           timer.cancel();
           timer = stall();
@@ -52,6 +55,7 @@ export async function persist(transfer: Transfer, attempt: (one: Try) => Promise
       failures += 1;
       if (error instanceof TransferError || transfer.signal.aborted || failures === TRIES) throw error;
     } finally {
+      over = true;
       timer.cancel();
     }
     await pause(transfer, backoffMs(failures, BACKOFF, transfer.random));

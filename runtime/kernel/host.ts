@@ -6,7 +6,7 @@
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary start. For durations and deadlines. */
   now(): number;
-  /** Milliseconds since 1970 by the calendar. It may jump: for records only, never for deadlines. */
+  /** Whole milliseconds since 1970 by the calendar. It may jump: for records only, never for deadlines. */
   wall(): number;
 }
 

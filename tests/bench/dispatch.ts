@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 
 import { io, type Socket } from 'socket.io-client';
@@ -11,6 +11,7 @@ import { startGrid, type Grid } from '#tests/support/grid.ts';
 
 import { type Benchmark, type Findings, median, rounded } from './benchmark.ts';
 import { openCommitRate, type CommitRate } from './commit-rate.ts';
+import { uploadWordCount } from './examples.ts';
 import { startInstantAgent, type InstantAgent } from './instant-agent.ts';
 
 const DEVICES = 8;
@@ -47,7 +48,7 @@ export const dispatch: Benchmark = {
         absent['commit rate'] = error instanceof Error ? error.message : String(error);
         return null;
       });
-      const module = await uploadModule(grid);
+      const module = await uploadWordCount(grid.client);
       const trial = new Map<number, number>();
       for (const quorum of QUORUMS) trial.set(quorum, await shardsPerSecond(desk, module, { shards: TRIAL_SHARDS, quorum }));
 
@@ -82,14 +83,6 @@ async function openBaseline(grid: Grid): Promise<CommitRate> {
   const url = process.env['DATABASE_URL'] ?? (await runningUrl(path.join(grid.folder, 'data')));
   if (url === null) throw new Error('the server of the grid was not found');
   return openCommitRate(url, CONNECTIONS);
-}
-
-/** The devices never open it, so the smallest module there is will do. */
-async function uploadModule(grid: Grid): Promise<ObjectRef> {
-  const bytes = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
-  const ref = { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
-  await grid.client.upload(ref, { bytes });
-  return ref;
 }
 
 /** Submits a job over socket.io and waits until the feed says that it is sealed. */

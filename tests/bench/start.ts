@@ -1,15 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { JobSpec } from '#actors/contract/job-spec.ts';
 import { startGrid, type Grid } from '#tests/support/grid.ts';
 
 import { type Benchmark, median, rounded } from './benchmark.ts';
+import { upload, uploadWordCount } from './examples.ts';
 
-const ROOT = path.dirname(path.dirname(import.meta.dirname));
-const MODULE = path.join(ROOT, 'examples', 'word-count', 'word-count.wasm');
 const POLL_MS = 10;
 const LIMIT_MS = 60_000;
 
@@ -85,13 +82,8 @@ async function answers(url: URL, accept: string): Promise<void> {
 
 /** A job of one shard that a real agent runs in a real sandbox. */
 async function sealOneShard({ client }: Grid): Promise<void> {
-  const upload = async (bytes: Uint8Array): Promise<{ sha256: string; size: number }> => {
-    const ref = { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
-    await client.upload(ref, { bytes });
-    return ref;
-  };
-  const module = await upload(await readFile(MODULE));
-  const input = await upload(new TextEncoder().encode(`the first words of a start ${randomUUID()}\n`));
+  const module = await uploadWordCount(client);
+  const input = await upload(client, new TextEncoder().encode(`the first words of a start ${randomUUID()}\n`));
   const spec = JobSpec.parse({ version: 1, name: 'first job', kind: 'wasm', module, args: ['count'], shards: { inputs: [input] }, quorum: 1 });
   const { id } = await client.submit({ id: randomUUID(), spec });
   const deadline = performance.now() + LIMIT_MS;

@@ -1,5 +1,5 @@
 import type { FromAgent } from '#actors/contract/agent-link.ts';
-import { GridError, statusOf } from '#runtime/errors.ts';
+import { GridError, isListed, statusOf } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
 /**
@@ -56,8 +56,7 @@ function reply(status: number, code: string | null, message: string, param: stri
 /** What is answered to any thrown value. Nothing of a defect is shown but the request's id, which finds it in the log. */
 export function openAiError(error: unknown, requestId: string): OpenAiErrorReply {
   if (error instanceof BadChatRequest) return reply(400, error.openAiCode, error.message, error.path ?? null);
-  const inTheTable = Refusal.is(error) && statusOf(error) !== 500;
-  if (inTheTable) {
+  if (isListed(error) && statusOf(error) !== 500) {
     const message = error.fix === undefined ? error.message : `${error.message} ${error.fix}`;
     if (error.code === 'NOT_FOUND')
       return reply(404, error.path === 'model' ? 'model_not_found' : 'not_found', message, error.path ?? null);

@@ -9,7 +9,7 @@ describe('the virtual host', () => {
     await host.settle();
     expect([host.clock.now(), host.clock.wall()]).toEqual([now, wall]);
     await host.advance(1_234.5);
-    expect([host.clock.now(), host.clock.wall()]).toEqual([now + 1_234.5, wall + 1_234.5]);
+    expect([host.clock.now(), host.clock.wall()]).toEqual([now + 1_234.5, wall + 1_234]);
   });
 
   it('fires timers when they are due, in order, at their own time', async () => {
