@@ -13,7 +13,9 @@ const modules = path.join(root, 'node_modules');
 const stamp = path.join(modules, '.installed-from');
 
 function lockfileHash() {
-  return createHash('sha256').update(readFileSync(path.join(root, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(path.join(root, 'package-lock.json')))
+    .digest('hex');
 }
 
 function installIfNeeded() {

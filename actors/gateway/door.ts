@@ -49,7 +49,8 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, code: 'BAD
 export function problemOf(error: unknown, requestId?: string): ProblemJson {
   const id = requestId === undefined ? {} : { requestId };
   if (!isListed(error)) {
-    if (statusOf(error) === 503) return { code: 'UNREACHABLE', message: 'the grid could not answer this right now', fix: 'try again', ...id };
+    if (statusOf(error) === 503)
+      return { code: 'UNREACHABLE', message: 'the grid could not answer this right now', fix: 'try again', ...id };
     return { code: 'INTERNAL', message: 'something went wrong inside the grid', ...id };
   }
   return {

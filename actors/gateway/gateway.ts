@@ -154,7 +154,10 @@ async function serveUi(app: FastifyInstance, folder: string): Promise<void> {
       setHeaders: (response, file) => {
         void response.header('content-security-policy', UI_POLICY);
         // Assets carry their hash in their name; the page that names them must be asked for each time.
-        void response.header('cache-control', file.includes(`${path.sep}assets${path.sep}`) ? 'public, max-age=31536000, immutable' : 'no-cache');
+        void response.header(
+          'cache-control',
+          file.includes(`${path.sep}assets${path.sep}`) ? 'public, max-age=31536000, immutable' : 'no-cache',
+        );
       },
     });
   }

@@ -43,13 +43,15 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
 
   /** The agents would refuse it too, each of them, after fetching it. */
   async function checkModule(path: string, ref: ObjectRef, memoryMiB: number): Promise<void> {
-    if (ref.size > MAX_MODULE_BYTES) throw new GridError('BAD_BUNDLE', `the module has ${ref.size} bytes; ${MAX_MODULE_BYTES} are allowed`, { path });
+    if (ref.size > MAX_MODULE_BYTES)
+      throw new GridError('BAD_BUNDLE', `the module has ${ref.size} bytes; ${MAX_MODULE_BYTES} are allowed`, { path });
     const opened = await objects.open(ref.sha256);
     if (opened === null) throw new GridError('OBJECT_MISSING', `object ${ref.sha256} is gone from the store`, { path });
     const chunks: Uint8Array[] = [];
     for await (const chunk of opened.stream) chunks.push(chunk as Uint8Array);
     const verdict = validateModule(Buffer.concat(chunks), { memoryMiB });
-    if (!verdict.ok) throw new GridError('BAD_BUNDLE', verdict.reason, { path, fix: 'build it for WASI preview 1 without threads; examples/ shows how' });
+    if (!verdict.ok)
+      throw new GridError('BAD_BUNDLE', verdict.reason, { path, fix: 'build it for WASI preview 1 without threads; examples/ shows how' });
   }
 
   async function rowOf(id: string, tenant: string | null): Promise<JobRow> {
@@ -146,7 +148,8 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
     async output(id, index, tenant) {
       await rowOf(id, tenant);
       const [shard] = await store.shardsOf(id, index);
-      if (shard === undefined || shard.output === null) throw new GridError('NOT_FOUND', `shard ${index} of job ${id} has no accepted output yet`);
+      if (shard === undefined || shard.output === null)
+        throw new GridError('NOT_FOUND', `shard ${index} of job ${id} has no accepted output yet`);
       const ref = shard.output;
       const votes = await store.votesOf(id, index);
       const inline = votes.find((v) => v.bytes !== null && v.refusal === null && v.output.sha256 === ref.sha256);

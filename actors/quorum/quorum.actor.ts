@@ -192,12 +192,15 @@ export const quorumActor = defineActor({
     /** Of shards that were settled before this actor's life nothing is known here, and a vote on one may come once more. */
     function recall(vote: IncomingVote, stored: VoteRow['output'] | null): void {
       const { job: id, shard, signature, fence } = vote.message;
-      context.pipe(services.patiently(() => services.store.votesOf(id, shard)), (result) => {
-        if (!result.ok) throw result.error;
-        const counted = result.value.some((v) => v.refusal === null && v.device === vote.device && v.signature === signature);
-        if (counted) vote.from.voteSettled({ fence, outcome: 'accepted' });
-        else judge(vote, stored);
-      });
+      context.pipe(
+        services.patiently(() => services.store.votesOf(id, shard)),
+        (result) => {
+          if (!result.ok) throw result.error;
+          const counted = result.value.some((v) => v.refusal === null && v.device === vote.device && v.signature === signature);
+          if (counted) vote.from.voteSettled({ fence, outcome: 'accepted' });
+          else judge(vote, stored);
+        },
+      );
     }
 
     function admit(vote: IncomingVote, stored: VoteRow['output'] | null): void {

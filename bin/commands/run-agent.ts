@@ -39,5 +39,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   say(`agent ${agent.name} (${agent.device}) runs; Ctrl-C stops it`);
   const signal = await stopping.stopped;
   await agent.stop();
+  // An open standard input keeps a process alive, and whoever tied us to it waits for our end before it closes it.
+  if (options.tied === true) process.stdin.destroy();
   process.exitCode = refused ? EXIT.failed : signal === 'SIGINT' ? EXIT.interrupted : EXIT.done;
 }

@@ -6,7 +6,7 @@ import { verifyPure } from './verify-pure.ts';
 /** DER of a SubjectPublicKeyInfo for Ed25519 up to the key's 32 bytes (RFC 8410). */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
-/** Reading a key costs a third of a verification, and a fleet signs with the same few thousand keys all day. */
+/** Reading a key costs a quarter of a verification, and a fleet signs with the same few thousand keys all day. */
 const KEYS_KEPT = 4_096;
 const keys = new Map<string, KeyObject>();
 

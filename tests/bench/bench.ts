@@ -24,7 +24,9 @@ function table({ figures, ratios, targets, absent }: Findings): string {
     ...Object.entries(absent).map(([name, why]) => [name, 'not run', why] as const),
   ];
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map(([name, value, note]) => `${name.padEnd(widths[0] ?? 0)}  ${value.padStart(widths[1] ?? 0)}  ${note}`.trimEnd() + '\n').join('');
+  return rows
+    .map(([name, value, note]) => `${name.padEnd(widths[0] ?? 0)}  ${value.padStart(widths[1] ?? 0)}  ${note}`.trimEnd() + '\n')
+    .join('');
 }
 
 async function main(): Promise<number> {
@@ -54,6 +56,8 @@ try {
   process.exitCode = await main();
 } catch (error) {
   const wrongUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
-  process.stderr.write(`${error instanceof Error ? (wrongUsage ? `${error.message}\n${USAGE}` : (error.stack ?? error.message)) : String(error)}\n`);
+  process.stderr.write(
+    `${error instanceof Error ? (wrongUsage ? `${error.message}\n${USAGE}` : (error.stack ?? error.message)) : String(error)}\n`,
+  );
   process.exitCode = wrongUsage ? 2 : 1;
 }

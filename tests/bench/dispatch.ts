@@ -64,7 +64,11 @@ export const dispatch: Benchmark = {
           round[`quorum${quorum}Shards`] = shards;
           round[`quorum${quorum}ShardsPerSecond`] = await shardsPerSecond(desk, module, { shards, quorum });
         }
-        note(`round ${n} of ${rounds}: ${Object.entries(round).map(([name, value]) => `${name} ${Math.round(value)}`).join(', ')}`);
+        note(
+          `round ${n} of ${rounds}: ${Object.entries(round)
+            .map(([name, value]) => `${name} ${Math.round(value)}`)
+            .join(', ')}`,
+        );
         measured.push(round);
       }
       const refused = agents.flatMap((agent) => agent.refused);
@@ -88,7 +92,15 @@ async function openBaseline(grid: Grid): Promise<CommitRate> {
 /** Submits a job over socket.io and waits until the feed says that it is sealed. */
 async function shardsPerSecond(desk: Socket, module: ObjectRef, { shards, quorum }: { shards: number; quorum: number }): Promise<number> {
   const id = randomUUID();
-  const spec = JobSpec.parse({ version: 1, name: `bench of ${shards}`, kind: 'wasm', module, args: ['{shard}'], shards: { count: shards }, quorum });
+  const spec = JobSpec.parse({
+    version: 1,
+    name: `bench of ${shards}`,
+    kind: 'wasm',
+    module,
+    args: ['{shard}'],
+    shards: { count: shards },
+    quorum,
+  });
   const over = Promise.withResolvers<void>();
   const limit = setTimeout(() => over.reject(new Error(`the job was not sealed within ${JOB_LIMIT_MS} ms`)), JOB_LIMIT_MS);
   const changed = (job: JobSummary): void => {
@@ -115,9 +127,12 @@ function findingsOf(rounds: readonly Round[], absent: Record<string, string>): F
   const ratios: Record<string, number> = {};
   for (const baseline of ['commit1', 'commit32']) {
     for (const quorum of QUORUMS) {
-      const quotients = rounds.map((round) => (round[`quorum${quorum}ShardsPerSecond`] ?? Number.NaN) / (round[`${baseline}PerSecond`] ?? Number.NaN));
+      const quotients = rounds.map(
+        (round) => (round[`quorum${quorum}ShardsPerSecond`] ?? Number.NaN) / (round[`${baseline}PerSecond`] ?? Number.NaN),
+      );
       // Of each round by itself: a disk that is busy for a while slows both sides down.
-      if (absent['commit rate'] === undefined) ratios[`dispatch${quorum === 1 ? '' : `Quorum${quorum}`}/${baseline}`] = rounded(median(quotients));
+      if (absent['commit rate'] === undefined)
+        ratios[`dispatch${quorum === 1 ? '' : `Quorum${quorum}`}/${baseline}`] = rounded(median(quotients));
     }
   }
   return { figures, ratios, targets: {}, absent };

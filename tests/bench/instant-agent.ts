@@ -1,6 +1,13 @@
 import { WebSocket } from 'ws';
 
-import { ToAgent, type AgentHello, type Capabilities, type EnrolReply, type FromAgent, type RunCommand } from '#actors/contract/agent-link.ts';
+import {
+  ToAgent,
+  type AgentHello,
+  type Capabilities,
+  type EnrolReply,
+  type FromAgent,
+  type RunCommand,
+} from '#actors/contract/agent-link.ts';
 import { enrolBytes } from '#actors/contract/enrolment.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
 import { realHost } from '#runtime/host.ts';
@@ -82,7 +89,18 @@ export async function startInstantAgent({ url, token, name, slots }: InstantAgen
 }
 
 function capabilitiesOf(hostname: string, slots: number): Capabilities {
-  return { agentVersion: 'bench', hostname, os: 'linux', arch: 'x64', cores: 1, memoryBytes: 1, slots, kinds: ['wasm'], gpus: [], models: [] };
+  return {
+    agentVersion: 'bench',
+    hostname,
+    os: 'linux',
+    arch: 'x64',
+    cores: 1,
+    memoryBytes: 1,
+    slots,
+    kinds: ['wasm'],
+    gpus: [],
+    models: [],
+  };
 }
 
 function hex(bytes: Uint8Array): string {

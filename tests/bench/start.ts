@@ -29,7 +29,9 @@ export const start: Benchmark = {
       for (let n = 1, all = quick ? 3 : 7; n <= all; n++) {
         await grid.coordinator.stop();
         const round = await timeOneStart(grid);
-        note(`round ${n} of ${all}: healthz ${round.health.toFixed(2)} s, UI ${round.page.toFixed(2)} s, sealed ${round.sealed.toFixed(2)} s`);
+        note(
+          `round ${n} of ${all}: healthz ${round.health.toFixed(2)} s, UI ${round.page.toFixed(2)} s, sealed ${round.sealed.toFixed(2)} s`,
+        );
         rounds.push(round);
       }
     } finally {
@@ -84,7 +86,15 @@ async function answers(url: URL, accept: string): Promise<void> {
 async function sealOneShard({ client }: Grid): Promise<void> {
   const module = await uploadWordCount(client);
   const input = await upload(client, new TextEncoder().encode(`the first words of a start ${randomUUID()}\n`));
-  const spec = JobSpec.parse({ version: 1, name: 'first job', kind: 'wasm', module, args: ['count'], shards: { inputs: [input] }, quorum: 1 });
+  const spec = JobSpec.parse({
+    version: 1,
+    name: 'first job',
+    kind: 'wasm',
+    module,
+    args: ['count'],
+    shards: { inputs: [input] },
+    quorum: 1,
+  });
   const { id } = await client.submit({ id: randomUUID(), spec });
   const deadline = performance.now() + LIMIT_MS;
   for (;;) {

@@ -11,6 +11,11 @@ export async function expectAllWork(grid: Grid, agents: readonly AgentProcess[])
   const wanted = agents.map((agent) => agent.device).sort();
   for (let index = 0; index < shards; index++) {
     const { votes } = await grid.client.shard(job, index);
-    expect(votes.filter((vote) => vote.agrees).map((vote) => vote.device).sort()).toEqual(wanted);
+    expect(
+      votes
+        .filter((vote) => vote.agrees)
+        .map((vote) => vote.device)
+        .sort(),
+    ).toEqual(wanted);
   }
 }

@@ -34,41 +34,53 @@ describe('a line that fails in the middle of a job', () => {
     return { grid, proxy, agents: [...near, far], far };
   }
 
-  it('cut, and free again at once: the session is resumed, the agent goes on voting', async () => {
-    const { grid, proxy, agents, far } = await startBehindProxy();
-    const job = await submitPicture(grid.client, PICTURE);
-    await untilMidJob(grid.client, job);
-    let cutAt = 0;
-    for (let cuts = 1; cuts <= 3; cuts++) {
+  it(
+    'cut, and free again at once: the session is resumed, the agent goes on voting',
+    async () => {
+      const { grid, proxy, agents, far } = await startBehindProxy();
+      const job = await submitPicture(grid.client, PICTURE);
+      await untilMidJob(grid.client, job);
+      let cutAt = 0;
+      for (let cuts = 1; cuts <= 3; cuts++) {
+        await waitUntil('the agent is in mid-shard', async () => (await grid.client.device(far.device)).running > 0, 60_000);
+        proxy.cut();
+        cutAt = Date.now();
+        proxy.mend();
+        await waitUntil('the agent is connected again', () => times(far.output(), CONNECTED) === 1 + cuts);
+      }
+
+      const shards = await expectRight(grid, job, painted);
+      expect(times(grid.coordinator.output(), `"device":"${far.device}"`, 'session opened')).toBe(1);
+      expect(votesOf(shards, far.device).some((vote) => vote.state === 'accepted' && vote.at > cutAt)).toBe(true);
+      await expectAllWork(grid, agents);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'half-open: both ends notice the silence, and the agent comes back when the line is mended',
+    async () => {
+      const { grid, proxy, agents, far } = await startBehindProxy();
+      const job = await submitPicture(grid.client, PICTURE);
+      await untilMidJob(grid.client, job);
       await waitUntil('the agent is in mid-shard', async () => (await grid.client.device(far.device)).running > 0, 60_000);
-      proxy.cut();
-      cutAt = Date.now();
+      proxy.swallow();
+      await waitUntil('the agent has noticed', () => times(far.output(), 'connection lost') === 1, 30_000);
+      // The grid ends the session when the lease has run out: longer than the time after which the line counts as dead.
+      await waitUntil(
+        'the grid has given it up',
+        () => times(grid.coordinator.output(), `"device":"${far.device}"`, 'session ended') === 1,
+        30_000,
+      );
+      expect(times(far.output(), CONNECTED)).toBe(1);
       proxy.mend();
-      await waitUntil('the agent is connected again', () => times(far.output(), CONNECTED) === 1 + cuts);
-    }
 
-    const shards = await expectRight(grid, job, painted);
-    expect(times(grid.coordinator.output(), `"device":"${far.device}"`, 'session opened')).toBe(1);
-    expect(votesOf(shards, far.device).some((vote) => vote.state === 'accepted' && vote.at > cutAt)).toBe(true);
-    await expectAllWork(grid, agents);
-  }, LIMIT_MS);
-
-  it('half-open: both ends notice the silence, and the agent comes back when the line is mended', async () => {
-    const { grid, proxy, agents, far } = await startBehindProxy();
-    const job = await submitPicture(grid.client, PICTURE);
-    await untilMidJob(grid.client, job);
-    await waitUntil('the agent is in mid-shard', async () => (await grid.client.device(far.device)).running > 0, 60_000);
-    proxy.swallow();
-    await waitUntil('the agent has noticed', () => times(far.output(), 'connection lost') === 1, 30_000);
-    // The grid ends the session when the lease has run out: longer than the time after which the line counts as dead.
-    await waitUntil('the grid has given it up', () => times(grid.coordinator.output(), `"device":"${far.device}"`, 'session ended') === 1, 30_000);
-    expect(times(far.output(), CONNECTED)).toBe(1);
-    proxy.mend();
-
-    await expectRight(grid, job, painted);
-    await waitUntil('the agent is connected again', () => times(far.output(), CONNECTED) === 2, 30_000);
-    await expectAllWork(grid, agents);
-  }, LIMIT_MS);
+      await expectRight(grid, job, painted);
+      await waitUntil('the agent is connected again', () => times(far.output(), CONNECTED) === 2, 30_000);
+      await expectAllWork(grid, agents);
+    },
+    LIMIT_MS,
+  );
 });
 
 /** Lines of a log that hold all of these texts. */

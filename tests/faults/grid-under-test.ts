@@ -16,7 +16,9 @@ export async function startTestGrid(options: GridOptions = {}): Promise<Grid> {
 export async function endWithoutLeak(grid: Grid): Promise<void> {
   await grid.end();
   // An attempt's process notices its agent's end by its lifeline, within moments.
-  await waitUntil('all processes of the grid are gone', async () => (await processesOf(grid.folder)).length === 0, 10_000).catch(() => undefined);
+  await waitUntil('all processes of the grid are gone', async () => (await processesOf(grid.folder)).length === 0, 10_000).catch(
+    () => undefined,
+  );
   expect(await processesOf(grid.folder)).toEqual([]);
   expect(existsSync(grid.folder)).toBe(false);
 }
@@ -40,13 +42,20 @@ async function processesOf(folder: string): Promise<string[]> {
 export async function startAgents(grid: Grid, names: readonly string[], url?: string): Promise<AgentProcess[]> {
   const agents: AgentProcess[] = [];
   for (const name of names) agents.push(await grid.startAgent(name, url === undefined ? {} : { url }));
-  await untilPresent(grid, agents.map((agent) => agent.device));
+  await untilPresent(
+    grid,
+    agents.map((agent) => agent.device),
+  );
   return agents;
 }
 
 export async function untilPresent(grid: Grid, devices: readonly string[], withinMs = 30_000): Promise<void> {
-  await waitUntil(`${devices.join(', ')} present`, async () => {
-    const present = (await grid.client.devices()).filter((d) => d.state === 'present').map((d) => d.id);
-    return devices.every((device) => present.includes(device));
-  }, withinMs);
+  await waitUntil(
+    `${devices.join(', ')} present`,
+    async () => {
+      const present = (await grid.client.devices()).filter((d) => d.state === 'present').map((d) => d.id);
+      return devices.every((device) => present.includes(device));
+    },
+    withinMs,
+  );
 }

@@ -19,66 +19,85 @@ describe('kill -9 in the middle of a job', () => {
     painted = await paintAlone(PICTURE);
   });
 
-  it('of an agent: its attempt is lost, the agent comes back on its folder, the job is right', async () => {
-    const grid = await startTestGrid();
-    const [first] = await startAgents(grid, ['a', 'b', 'c']);
-    const device = first?.device ?? '';
-    const job = await submitPicture(grid.client, PICTURE);
-    await untilMidJob(grid.client, job);
-    let agent = first;
-    // A kill may fall between a vote and the next lease; then it hit nothing, and the agent is killed again.
-    let lost: string[] = [];
-    while (lost.length === 0) {
-      await waitUntil('the agent is in mid-shard', async () => (await grid.client.device(device)).running > 0, 60_000);
-      await agent?.kill();
-      agent = await grid.startAgent('a');
-      await untilPresent(grid, [device]);
-      lost = await lostAttempts(grid, job, device);
-    }
-    expect(agent?.device).toBe(device);
+  it(
+    'of an agent: its attempt is lost, the agent comes back on its folder, the job is right',
+    async () => {
+      const grid = await startTestGrid();
+      const [first] = await startAgents(grid, ['a', 'b', 'c']);
+      const device = first?.device ?? '';
+      const job = await submitPicture(grid.client, PICTURE);
+      await untilMidJob(grid.client, job);
+      let agent = first;
+      // A kill may fall between a vote and the next lease; then it hit nothing, and the agent is killed again.
+      let lost: string[] = [];
+      while (lost.length === 0) {
+        await waitUntil('the agent is in mid-shard', async () => (await grid.client.device(device)).running > 0, 60_000);
+        await agent?.kill();
+        agent = await grid.startAgent('a');
+        await untilPresent(grid, [device]);
+        lost = await lostAttempts(grid, job, device);
+      }
+      expect(agent?.device).toBe(device);
 
-    const shards = await expectRight(grid, job, painted);
-    expect(attemptsOf(shards, device).filter((attempt) => attempt.state === 'leased')).toEqual([]);
-  }, LIMIT_MS);
+      const shards = await expectRight(grid, job, painted);
+      expect(attemptsOf(shards, device).filter((attempt) => attempt.state === 'leased')).toEqual([]);
+    },
+    LIMIT_MS,
+  );
 
-  it('of the coordinator: restarted on the same data, the agents come back by themselves', async () => {
-    const grid = await startTestGrid();
-    const agents = await startAgents(grid, ['a', 'b', 'c']);
-    const job = await submitPicture(grid.client, PICTURE);
-    await untilMidJob(grid.client, job);
-    const before = await grid.client.job(job);
-    await grid.coordinator.kill();
-    await grid.restartCoordinator();
-    const restartedAt = Date.now();
+  it(
+    'of the coordinator: restarted on the same data, the agents come back by themselves',
+    async () => {
+      const grid = await startTestGrid();
+      const agents = await startAgents(grid, ['a', 'b', 'c']);
+      const job = await submitPicture(grid.client, PICTURE);
+      await untilMidJob(grid.client, job);
+      const before = await grid.client.job(job);
+      await grid.coordinator.kill();
+      await grid.restartCoordinator();
+      const restartedAt = Date.now();
 
-    const shards = await expectRight(grid, job, painted);
-    expect(shards.filter((s) => s.votes.some((v) => v.at < restartedAt)).length, 'what was accepted before is kept').toBeGreaterThanOrEqual(
-      before.counts.provisional,
-    );
-    for (const agent of agents) {
-      expect(isAlive(agent.pid)).toBe(true);
-      expect(votesOf(shards, agent.device).some((vote) => vote.at >= restartedAt), `${agent.name} went on voting`).toBe(true);
-    }
-  }, LIMIT_MS);
+      const shards = await expectRight(grid, job, painted);
+      expect(
+        shards.filter((s) => s.votes.some((v) => v.at < restartedAt)).length,
+        'what was accepted before is kept',
+      ).toBeGreaterThanOrEqual(before.counts.provisional);
+      for (const agent of agents) {
+        expect(isAlive(agent.pid)).toBe(true);
+        expect(
+          votesOf(shards, agent.device).some((vote) => vote.at >= restartedAt),
+          `${agent.name} went on voting`,
+        ).toBe(true);
+      }
+    },
+    LIMIT_MS,
+  );
 
-  it('of PostgreSQL: it comes back, and nothing that was accepted is lost', async () => {
-    const grid = await startTestGrid();
-    const agents = await startAgents(grid, ['a', 'b', 'c']);
-    const job = await submitPicture(grid.client, PICTURE);
-    await untilMidJob(grid.client, job);
-    const data = path.join(grid.folder, 'data', 'pg18');
-    const server = (await readPostmasterPid(data))?.pid ?? 0;
-    expect(isAlive(server)).toBe(true);
-    process.kill(server, 'SIGKILL');
-    const killedAt = Date.now();
+  it(
+    'of PostgreSQL: it comes back, and nothing that was accepted is lost',
+    async () => {
+      const grid = await startTestGrid();
+      const agents = await startAgents(grid, ['a', 'b', 'c']);
+      const job = await submitPicture(grid.client, PICTURE);
+      await untilMidJob(grid.client, job);
+      const data = path.join(grid.folder, 'data', 'pg18');
+      const server = (await readPostmasterPid(data))?.pid ?? 0;
+      expect(isAlive(server)).toBe(true);
+      process.kill(server, 'SIGKILL');
+      const killedAt = Date.now();
 
-    const shards = await expectRight(grid, job, painted);
-    expect((await readPostmasterPid(data))?.pid).not.toBe(server);
-    for (const agent of agents) {
-      expect(votesOf(shards, agent.device).some((vote) => vote.at > killedAt), `${agent.name} went on voting`).toBe(true);
-    }
-    expect(isAlive(grid.coordinator.pid)).toBe(true);
-  }, LIMIT_MS);
+      const shards = await expectRight(grid, job, painted);
+      expect((await readPostmasterPid(data))?.pid).not.toBe(server);
+      for (const agent of agents) {
+        expect(
+          votesOf(shards, agent.device).some((vote) => vote.at > killedAt),
+          `${agent.name} went on voting`,
+        ).toBe(true);
+      }
+      expect(isAlive(grid.coordinator.pid)).toBe(true);
+    },
+    LIMIT_MS,
+  );
 });
 
 /** Reasons of the attempts that the device lost. */

@@ -43,45 +43,68 @@ describe('an agent that lies', () => {
     return expectRight(grid, job, painted);
   }
 
-  it('altered result, well signed: counts as a vote, is outvoted, and stays visible', async () => {
-    const { liar, job, command } = await begin('forger');
-    liar.send(liar.voteFor(command, WRONG));
-    expect(await liar.settled(command.fence)).toMatchObject({ outcome: 'accepted' });
+  it(
+    'altered result, well signed: counts as a vote, is outvoted, and stays visible',
+    async () => {
+      const { liar, job, command } = await begin('forger');
+      liar.send(liar.voteFor(command, WRONG));
+      expect(await liar.settled(command.fence)).toMatchObject({ outcome: 'accepted' });
 
-    const shards = await finish(liar, job);
-    expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'accepted', agrees: false, fence: command.fence, size: WRONG.length }]);
-    const outvoted = shards[command.shard]?.votes.filter((vote) => vote.agrees).map((vote) => vote.deviceName).sort();
-    expect(outvoted).toEqual(['a', 'b']);
-    const receipts = await grid.client.receipts(job);
-    expect(receipts[command.shard]?.leaf.votes.map((vote) => vote.device)).not.toContain(liar.device);
-  }, LIMIT_MS);
+      const shards = await finish(liar, job);
+      expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'accepted', agrees: false, fence: command.fence, size: WRONG.length }]);
+      const outvoted = shards[command.shard]?.votes
+        .filter((vote) => vote.agrees)
+        .map((vote) => vote.deviceName)
+        .sort();
+      expect(outvoted).toEqual(['a', 'b']);
+      const receipts = await grid.client.receipts(job);
+      expect(receipts[command.shard]?.leaf.votes.map((vote) => vote.device)).not.toContain(liar.device);
+    },
+    LIMIT_MS,
+  );
 
-  it('altered result, bytes that do not have the hash: refused', async () => {
-    const { liar, job, command, right } = await begin('swapper');
-    const altered = right.map((byte, index) => (index === 0 ? byte ^ 1 : byte));
-    liar.send({ ...liar.voteFor(command, right), bytes: altered });
-    await expectRefused(liar, job, command, /^altered result/);
-  }, LIMIT_MS);
+  it(
+    'altered result, bytes that do not have the hash: refused',
+    async () => {
+      const { liar, job, command, right } = await begin('swapper');
+      const altered = right.map((byte, index) => (index === 0 ? byte ^ 1 : byte));
+      liar.send({ ...liar.voteFor(command, right), bytes: altered });
+      await expectRefused(liar, job, command, /^altered result/);
+    },
+    LIMIT_MS,
+  );
 
-  it('result that was never uploaded: refused', async () => {
-    const { liar, job, command } = await begin('promiser');
-    const { bytes: _, ...vote } = liar.voteFor(command, WRONG);
-    liar.send(vote);
-    await expectRefused(liar, job, command, /never uploaded/);
-  }, LIMIT_MS);
+  it(
+    'result that was never uploaded: refused',
+    async () => {
+      const { liar, job, command } = await begin('promiser');
+      const { bytes: _, ...vote } = liar.voteFor(command, WRONG);
+      liar.send(vote);
+      await expectRefused(liar, job, command, /never uploaded/);
+    },
+    LIMIT_MS,
+  );
 
-  it('altered signature: refused', async () => {
-    const { liar, job, command, right } = await begin('scribbler');
-    const vote = liar.voteFor(command, right);
-    liar.send({ ...vote, signature: `${vote.signature.startsWith('0') ? '1' : '0'}${vote.signature.slice(1)}` });
-    await expectRefused(liar, job, command, /^the signature is not valid/);
-  }, LIMIT_MS);
+  it(
+    'altered signature: refused',
+    async () => {
+      const { liar, job, command, right } = await begin('scribbler');
+      const vote = liar.voteFor(command, right);
+      liar.send({ ...vote, signature: `${vote.signature.startsWith('0') ? '1' : '0'}${vote.signature.slice(1)}` });
+      await expectRefused(liar, job, command, /^the signature is not valid/);
+    },
+    LIMIT_MS,
+  );
 
-  it('right signature for another input: refused', async () => {
-    const { liar, job, command, right } = await begin('mixer');
-    liar.send(liar.voteFor({ ...command, inputDigest: '0'.repeat(64) }, right));
-    await expectRefused(liar, job, command, /^the signature is not valid/);
-  }, LIMIT_MS);
+  it(
+    'right signature for another input: refused',
+    async () => {
+      const { liar, job, command, right } = await begin('mixer');
+      liar.send(liar.voteFor({ ...command, inputDigest: '0'.repeat(64) }, right));
+      await expectRefused(liar, job, command, /^the signature is not valid/);
+    },
+    LIMIT_MS,
+  );
 
   async function expectRefused(liar: Liar, job: string, command: RunCommand, reason: RegExp): Promise<void> {
     const settled = await liar.settled(command.fence);
@@ -91,33 +114,41 @@ describe('an agent that lies', () => {
     expect(shards[command.shard]?.attempts.find((attempt) => attempt.device === liar.device)).toMatchObject({ state: 'refused' });
   }
 
-  it('replayed vote: the first counts, the second is refused', async () => {
-    const { liar, job, command, right } = await begin('parrot');
-    const vote = liar.voteFor(command, right);
-    liar.send(vote);
-    expect(await liar.settled(command.fence, 1)).toMatchObject({ outcome: 'accepted' });
-    liar.send(vote);
-    expect(await liar.settled(command.fence, 2)).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/^replayed/) });
+  it(
+    'replayed vote: the first counts, the second is refused',
+    async () => {
+      const { liar, job, command, right } = await begin('parrot');
+      const vote = liar.voteFor(command, right);
+      liar.send(vote);
+      expect(await liar.settled(command.fence, 1)).toMatchObject({ outcome: 'accepted' });
+      liar.send(vote);
+      expect(await liar.settled(command.fence, 2)).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/^replayed/) });
 
-    const shards = await finish(liar, job);
-    expect(votesOf(shards, liar.device)).toMatchObject([
-      { state: 'accepted', agrees: true, fence: command.fence },
-      { state: 'refused', agrees: false, fence: command.fence, reason: expect.stringMatching(/^replayed/) },
-    ]);
-  }, LIMIT_MS);
+      const shards = await finish(liar, job);
+      expect(votesOf(shards, liar.device)).toMatchObject([
+        { state: 'accepted', agrees: true, fence: command.fence },
+        { state: 'refused', agrees: false, fence: command.fence, reason: expect.stringMatching(/^replayed/) },
+      ]);
+    },
+    LIMIT_MS,
+  );
 
-  it("vote for another's lease: refused, and the lease's owner still has its vote", async () => {
-    const { liar, job, command } = await begin('thief');
-    const victim = await leaseOfAnother(liar.device, job);
-    const right = painted.tiles[victim.shard] ?? WRONG;
-    liar.send(liar.voteFor({ ...command, ...victim }, right));
-    const settled = await liar.settled(victim.fence);
-    expect(settled).toMatchObject({ outcome: 'refused', reason: "another device's lease" });
+  it(
+    "vote for another's lease: refused, and the lease's owner still has its vote",
+    async () => {
+      const { liar, job, command } = await begin('thief');
+      const victim = await leaseOfAnother(liar.device, job);
+      const right = painted.tiles[victim.shard] ?? WRONG;
+      liar.send(liar.voteFor({ ...command, ...victim }, right));
+      const settled = await liar.settled(victim.fence);
+      expect(settled).toMatchObject({ outcome: 'refused', reason: "another device's lease" });
 
-    const shards = await finish(liar, job);
-    expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'refused', fence: victim.fence, reason: "another device's lease" }]);
-    expect(attemptsOf(shards, victim.device).find((attempt) => attempt.fence.seq === victim.fence.seq)).toMatchObject({ state: 'voted' });
-  }, LIMIT_MS);
+      const shards = await finish(liar, job);
+      expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'refused', fence: victim.fence, reason: "another device's lease" }]);
+      expect(attemptsOf(shards, victim.device).find((attempt) => attempt.fence.seq === victim.fence.seq)).toMatchObject({ state: 'voted' });
+    },
+    LIMIT_MS,
+  );
 
   async function leaseOfAnother(device: string, job: string): Promise<{ device: string; shard: number; fence: RunCommand['fence'] }> {
     let found: { device: string; shard: number; fence: RunCommand['fence'] } | undefined;
@@ -133,34 +164,48 @@ describe('an agent that lies', () => {
     return found;
   }
 
-  it('vote after its shard was settled: refused while the job still runs', async () => {
-    const { liar, job, command, right } = await begin('laggard');
-    await liar.leave();
-    await waitUntil('others have settled the shard', async () => (await grid.client.shard(job, command.shard)).state === 'provisional', 60_000);
-    // Nothing new is leased now, so the job cannot end before the late vote comes.
-    await grid.client.control(job, 'pause');
-    liar.comeBack();
-    liar.send(liar.voteFor(command, right));
-    const settled = await liar.settled(command.fence);
-    expect(settled).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/^the shard is settled/) });
-    await grid.client.control(job, 'resume');
+  it(
+    'vote after its shard was settled: refused while the job still runs',
+    async () => {
+      const { liar, job, command, right } = await begin('laggard');
+      await liar.leave();
+      await waitUntil(
+        'others have settled the shard',
+        async () => (await grid.client.shard(job, command.shard)).state === 'provisional',
+        60_000,
+      );
+      // Nothing new is leased now, so the job cannot end before the late vote comes.
+      await grid.client.control(job, 'pause');
+      liar.comeBack();
+      liar.send(liar.voteFor(command, right));
+      const settled = await liar.settled(command.fence);
+      expect(settled).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/^the shard is settled/) });
+      await grid.client.control(job, 'resume');
 
-    const shards = await finish(liar, job);
-    expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'refused', fence: command.fence, reason: settled.reason }]);
-  }, LIMIT_MS);
+      const shards = await finish(liar, job);
+      expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'refused', fence: command.fence, reason: settled.reason }]);
+    },
+    LIMIT_MS,
+  );
 
-  it('vote after the job was sealed: refused, and nothing of the sealed job changes', async () => {
-    const { liar, job, command } = await begin('revenant');
-    await liar.leave();
-    await untilOver(grid.client, job);
-    const before = await grid.client.receipts(job);
-    liar.comeBack();
-    liar.send(liar.voteFor(command, WRONG));
-    const settled = await liar.settled(command.fence);
-    expect(settled).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/sealed/) });
+  it(
+    'vote after the job was sealed: refused, and nothing of the sealed job changes',
+    async () => {
+      const { liar, job, command } = await begin('revenant');
+      await liar.leave();
+      await untilOver(grid.client, job);
+      const before = await grid.client.receipts(job);
+      liar.comeBack();
+      liar.send(liar.voteFor(command, WRONG));
+      const settled = await liar.settled(command.fence);
+      expect(settled).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/sealed/) });
 
-    const shards = await finish(liar, job);
-    expect(votesOf(shards, liar.device)).toMatchObject([{ state: 'refused', agrees: false, fence: command.fence, reason: settled.reason }]);
-    expect(await grid.client.receipts(job)).toEqual(before);
-  }, LIMIT_MS);
+      const shards = await finish(liar, job);
+      expect(votesOf(shards, liar.device)).toMatchObject([
+        { state: 'refused', agrees: false, fence: command.fence, reason: settled.reason },
+      ]);
+      expect(await grid.client.receipts(job)).toEqual(before);
+    },
+    LIMIT_MS,
+  );
 });

@@ -100,11 +100,15 @@ function framed(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Some shards are accepted and others are under way: the middle of the job, where a fault should hit. */
 export async function untilMidJob(client: GridClient, id: string): Promise<void> {
-  await waitUntil('the job is under way', async () => {
-    const { state, counts } = await client.job(id);
-    if (state !== 'queued' && state !== 'running') throw new Error(`the job is ${state} before anything could happen to it`);
-    return counts.provisional >= 2 && counts.leased + counts.voting > 0;
-  }, 60_000);
+  await waitUntil(
+    'the job is under way',
+    async () => {
+      const { state, counts } = await client.job(id);
+      if (state !== 'queued' && state !== 'running') throw new Error(`the job is ${state} before anything could happen to it`);
+      return counts.provisional >= 2 && counts.leased + counts.voting > 0;
+    },
+    60_000,
+  );
 }
 
 /** The job's last summary. A coordinator or database that is away meanwhile is waited for. */
@@ -112,16 +116,20 @@ export async function untilOver(client: GridClient, id: string, withinMs = 90_00
   let last: JobSummary | undefined;
   let trouble = '';
   try {
-    await waitUntil('the job is over', async () => {
-      try {
-        last = await client.job(id);
-        return isOver(last);
-      } catch (error) {
-        if (!(error instanceof GridError) || error.status < 500) throw error;
-        trouble = error.message;
-        return false;
-      }
-    }, withinMs);
+    await waitUntil(
+      'the job is over',
+      async () => {
+        try {
+          last = await client.job(id);
+          return isOver(last);
+        } catch (error) {
+          if (!(error instanceof GridError) || error.status < 500) throw error;
+          trouble = error.message;
+          return false;
+        }
+      },
+      withinMs,
+    );
   } catch (error) {
     throw new Error(`the job did not end: ${JSON.stringify(last)} ${trouble}`, { cause: error });
   }

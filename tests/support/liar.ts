@@ -59,7 +59,8 @@ export async function startLiar(grid: Grid, name: string): Promise<Liar> {
 
   function hear(message: ToAgent): void {
     if (message.type === 'run') commands.push(message);
-    if (message.type === 'voteSettled') settlements.push({ fence: message.fence, outcome: message.outcome, reason: message.reason ?? null });
+    if (message.type === 'voteSettled')
+      settlements.push({ fence: message.fence, outcome: message.outcome, reason: message.reason ?? null });
   }
 
   function connect(): void {

@@ -8,6 +8,7 @@ import type { JobDesk } from '#actors/job/jobs.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import { createMemoryStore } from '#actors/store/memory/memory-store.ts';
 import type { Change, Outcome, Store } from '#actors/store/store.ts';
+import { pause } from '#runtime/database/backoff.ts';
 import { createLedger } from '#runtime/database/ledger.ts';
 import { generateKeyPair } from '#runtime/identity/keys.ts';
 import type { Log } from '#runtime/observe/log.ts';
@@ -35,12 +36,18 @@ export interface SimulatedGrid {
 }
 
 /** The real actors over the memory store in virtual time; devices are simulated at the link's edge. */
-export async function simulatedGrid({ host, system }: Stage): Promise<SimulatedGrid> {
+export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = {}): Promise<SimulatedGrid> {
   const random = (length: number): Uint8Array => Uint8Array.from({ length }, () => Math.floor(host.random() * 256));
   const store = createMemoryStore({ randomBytes: random });
   const objects = memoryObjects();
   const presence = createInProcessPresence(host);
-  const ledger = createLedger<Change, Outcome>({ host, commit: (batch) => store.commit(batch) });
+  const ledger = createLedger<Change, Outcome>({
+    host,
+    async commit(batch) {
+      if (commitMs > 0) await pause(host, commitMs);
+      return store.commit(batch);
+    },
+  });
   const services: Services = {
     store,
     ledger,

@@ -112,7 +112,8 @@ export function jobVerbs(tables: Tables): Jobs {
         .filter((shard) => index === null || shard.index === index)
         .flatMap((shard) => attemptsOfShard(tables, shard))
         .map((attempt) => ({ ...attempt })),
-    shardsOf: async (id, index) => (tables.jobs.get(id)?.shards ?? []).filter((s) => index === undefined || s.index === index).map(shardRow),
+    shardsOf: async (id, index) =>
+      (tables.jobs.get(id)?.shards ?? []).filter((s) => index === undefined || s.index === index).map(shardRow),
   };
 }
 

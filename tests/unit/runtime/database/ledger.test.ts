@@ -51,6 +51,27 @@ describe('batches', () => {
     expect(commits).toEqual([{ at: 0, batch: [1, 2, 3] }]);
   });
 
+  it('tells when all that came before the question is answered, failures included, whatever comes after it', async () => {
+    const { host, ledger } = ledgerUnderTest({
+      async commit() {
+        await pause(host, COMMIT_MS);
+        throw failure('23505');
+      },
+    });
+    await ledger.answered();
+    let told = false;
+    void ledger.submit(1).catch(() => undefined);
+    void ledger.answered().then(() => (told = true));
+    await host.advance(1);
+    const later = ledger.submit(2).catch(() => 'failed later');
+    await host.advance(COMMIT_MS - 2);
+    expect(told).toBe(false);
+    await host.advance(1);
+    expect(told).toBe(true);
+    await host.advance(COMMIT_MS);
+    expect(await later).toBe('failed later');
+  });
+
   it('answers nobody before the commit has ended', async () => {
     const { host, ledger } = ledgerUnderTest();
     let answered = false;
