@@ -43,7 +43,10 @@ async function download({ method, url, headers }: SignedRequest, what: string, {
     const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
     const response = await fetch(new URL(url, transfer.gridUrl), { method, headers: { ...headers, ...range }, signal });
     // It broke after the last byte: there is nothing left to ask for.
-    if (from > 0 && response.status === 416) return void (await response.body?.cancel());
+    if (from > 0 && response.status === 416) {
+      await response.body?.cancel();
+      return;
+    }
     await expectOk(response, what);
     if (from > 0 && response.status !== 206) {
       await response.body?.cancel();

@@ -24,7 +24,7 @@ const BACKOFF = { minMs: 200, maxMs: 5_000, jitter: 0.5 };
 /** Given to each try: `moved` is to be called whenever bytes did, `signal` ends the try. */
 export interface Try {
   readonly signal: AbortSignal;
-  moved(): void;
+  readonly moved: () => void;
 }
 
 /**

@@ -48,7 +48,8 @@ export async function startLiar(grid: Grid, name: string): Promise<Liar> {
   const { token } = (await grid.client.post('/api/tokens', { name, uses: 1 })) as { token: string };
   const key = generateKeyPair();
   const folder = await mkdtemp(path.join(tmpdir(), 'corpgrid-liar-'));
-  const membership = await enrol({ url: grid.url, token, name, key, folder }).finally(() => rm(folder, { recursive: true, force: true }));
+  const membership = await enrol({ url: grid.url, token, name, key, folder });
+  await rm(folder, { recursive: true, force: true });
   const address = new URL('/agent', grid.url);
   address.protocol = 'ws:';
   const capabilities = readCapabilities({ version: '0.0.0', slots: 1, models: [] });

@@ -11,7 +11,7 @@ import { type Transfer, TransferError } from '#agent/bundle/transfer.ts';
 import { sha256Hex } from '#runtime/identity/digest.ts';
 import { temporaryFolder } from '#tests/support/temporary-folder.ts';
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+type Answer = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 const BYTES = Buffer.alloc(300_000, 'an object that takes more than one packet; ');
 const BODY: Body = { sha256: sha256Hex(BYTES), size: BYTES.length, get: { method: 'GET', url: '/object', headers: {} } };
