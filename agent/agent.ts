@@ -56,10 +56,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { log } = options;
   const host = realHost();
   const folder = await openStateFolder(options.stateFolder);
+  let joined = false;
   try {
     const key = loadOrCreateKey(folder.keys, 'device');
-    const membership = await join(folder.root, key, options);
+    // Models first: a token that is spent cannot be had back.
     const models = await readModels(options);
+    const membership = await join(folder.root, key, options);
+    joined = true;
     const capabilities = readCapabilities({ version: options.version, slots: options.slots, models });
     const epochs = await openEpochs(folder.root);
     const journal = await openJournal(folder.root, log);
@@ -114,7 +117,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       },
     };
   } catch (error) {
-    await folder.release();
+    await (joined ? folder.release() : folder.abandon());
     throw error;
   }
 }

@@ -109,6 +109,8 @@ export const deviceActor = defineActor({
       running.delete(key);
       unanswered.delete(key);
       grant(1);
+      // An agent with nothing to do beats rarely: the short lease of a busy one would end its session.
+      if (running.size === 0) renewLease();
       changed();
       return attempt;
     }

@@ -49,6 +49,8 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, code: 'BAD
 export function problemOf(error: unknown, requestId?: string): ProblemJson {
   const id = requestId === undefined ? {} : { requestId };
   if (!isListed(error)) {
+    const refused = serverRefusal(error);
+    if (refused !== null) return { code: refused.status === 413 ? 'TOO_LARGE' : 'BAD_REQUEST', message: refused.message, ...id };
     if (statusOf(error) === 503)
       return { code: 'UNREACHABLE', message: 'the grid could not answer this right now', fix: 'try again', ...id };
     return { code: 'INTERNAL', message: 'something went wrong inside the grid', ...id };
@@ -66,8 +68,13 @@ export async function sendProblem(reply: FastifyReply, request: FastifyRequest, 
   await reply.code(httpStatusOf(error)).send(problemOf(error, request.id));
 }
 
-/** Fastify's own refusals (malformed JSON, too large, wrong media type) carry a statusCode. */
-export function httpStatusOf(error: unknown): number {
-  const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;
-  return typeof status === 'number' && !Refusal.is(error) ? status : statusOf(error);
+function httpStatusOf(error: unknown): number {
+  return serverRefusal(error)?.status ?? statusOf(error);
+}
+
+/** Fastify's own refusals: malformed JSON, too large, wrong media type. Their messages speak of the request only. */
+export function serverRefusal(error: unknown): { readonly status: number; readonly message: string } | null {
+  if (!(error instanceof Error) || Refusal.is(error) || !('statusCode' in error)) return null;
+  const { statusCode: status, message } = error;
+  return typeof status === 'number' && status >= 400 && status < 500 ? { status, message } : null;
 }

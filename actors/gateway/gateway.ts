@@ -101,11 +101,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
       try {
         await app.listen({ host, port: wanted });
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-        throw new GridError('BAD_CONFIGURATION', `port ${wanted} on ${host} is taken by another program`, {
-          path: '--port',
-          fix: 'choose another with --port, or end the program that listens there',
-        });
+        throw listenRefusal(error, host, wanted);
       }
       const address = app.server.address();
       port = typeof address === 'object' && address !== null ? address.port : wanted;
@@ -117,6 +113,24 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
       await app.close();
     },
   };
+}
+
+/** What people can mend of a door that does not open; the rest is a defect. */
+function listenRefusal(error: unknown, host: string, port: number): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') {
+    const fix = 'choose another with --port, or end the program that listens there';
+    return new GridError('BAD_CONFIGURATION', `port ${port} on ${host} is taken by another program`, { path: '--port', fix });
+  }
+  if (code === 'EACCES') {
+    const fix = 'choose one above 1023 with --port';
+    return new GridError('BAD_CONFIGURATION', `this user may not listen on port ${port}`, { path: '--port', fix });
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EINVAL') {
+    const fix = 'give 127.0.0.1 for this machine alone, 0.0.0.0 for the network, or an address that this machine has';
+    return new GridError('BAD_CONFIGURATION', `${JSON.stringify(host)} is no address of this machine`, { path: '--listen', fix });
+  }
+  return error;
 }
 
 function logDefect({ services }: GatewayArgs, error: unknown, method: string, url: string, requestId: string): void {

@@ -54,13 +54,15 @@ export const jobActor = defineActor({
     let seq = 0;
     let published = true;
     const table = ShardTable.of(active.shards, shardCount(job.spec));
+    /** Small outputs live in their votes, and the merge shard's command needs their bytes: by digest, also of votes that decided nothing yet. */
+    const inlineBytes = new Map<string, Uint8Array>();
+    await readInlineOutputs();
     const outputs: (ShardOutput | undefined)[] = outputsOf(active);
     const shards = new Map<number, ShardRef>();
     let working = false;
 
     if (isFinal(job.state)) context.stop();
     if (job.state === 'queued') await move(['queued'], 'running');
-    await readInlineOutputs();
 
     const quorum = context.spawn({
       id: 'quorum',
@@ -90,20 +92,17 @@ export const jobActor = defineActor({
 
     function outputsOf({ shards: rows }: ActiveJob): (ShardOutput | undefined)[] {
       const list: (ShardOutput | undefined)[] = [];
-      for (const row of rows) if (row.output !== null) list[row.index] = { ref: row.output, bytes: null };
+      for (const row of rows) if (row.output !== null) list[row.index] = { ref: row.output, bytes: inlineBytes.get(row.output.sha256) ?? null };
       return list;
     }
 
-    /** Small outputs live in their votes; the merge shard's command needs their bytes. */
     async function readInlineOutputs(): Promise<void> {
-      if (!job.spec.merge || !outputs.some((o) => o !== undefined)) return;
+      if (!job.spec.merge || votes === 0) return;
       for (const vote of await services.patiently(() => services.store.votesOf(job.id, null))) keepBytes(vote);
     }
 
-    function keepBytes(vote: VoteRow): void {
-      if (vote.bytes === null || vote.refusal !== null || !job.spec.merge) return;
-      const known = outputs[vote.index];
-      if (known === undefined || known.ref.sha256 === vote.output.sha256) outputs[vote.index] = { ref: vote.output, bytes: vote.bytes };
+    function keepBytes({ bytes, refusal, output }: VoteRow): void {
+      if (bytes !== null && refusal === null && job.spec.merge) inlineBytes.set(output.sha256, bytes);
     }
 
     function mapOutputs(): ShardOutput[] {
@@ -111,11 +110,9 @@ export const jobActor = defineActor({
     }
 
     function voted(index: number, vote: VoteRow): void {
-      // Kept by digest until the decision names the output that counts.
-      if (vote.bytes !== null && job.spec.merge && outputs[index] === undefined) inlineBytes.set(vote.output.sha256, vote.bytes);
+      keepBytes(vote);
       shards.get(index)?.voted(vote.fence);
     }
-    const inlineBytes = new Map<string, Uint8Array>();
 
     /** Attempts from before this activation whose device does not come back lose their lease; they may still vote. */
     function expireUnclaimed({ attempts }: ActiveJob): void {

@@ -14,6 +14,8 @@ export interface StateFolder {
   readonly work: string;
   /** Lets another agent have the folder. */
   release(): Promise<void>;
+  /** As `release`; a folder that was made just now, for a start that came to nothing, goes again. */
+  abandon(): Promise<void>;
 }
 
 function isAlive(pid: number): boolean {
@@ -28,7 +30,7 @@ function isAlive(pid: number): boolean {
 
 /** Opens the folder for this process alone. A lock whose owner is dead is taken over. */
 export async function openStateFolder(root: string): Promise<StateFolder> {
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  const made = await mkdir(root, { recursive: true, mode: 0o700 });
   const lock = path.join(root, 'agent.lock');
   for (let tries = 0; ; tries++) {
     try {
@@ -52,5 +54,10 @@ export async function openStateFolder(root: string): Promise<StateFolder> {
   await rm(work, { recursive: true, force: true });
   const folders = { keys: path.join(root, 'keys'), cache: path.join(root, 'cache'), work };
   for (const folder of [folders.cache, folders.work]) await mkdir(folder, { recursive: true, mode: 0o700 });
-  return { root, ...folders, release: () => rm(lock, { force: true }) };
+  return {
+    root,
+    ...folders,
+    release: () => rm(lock, { force: true }),
+    abandon: () => (made === undefined ? rm(lock, { force: true }) : rm(root, { recursive: true, force: true })),
+  };
 }

@@ -75,17 +75,20 @@ export function createGridClient({ url: given, key }: { url: string; key: string
         fix: 'give --key or set CORPGRID_KEY; the first start of the grid printed an admin key',
       });
     }
-    let response: Response;
-    try {
-      const headers = { authorization: `Bearer ${key}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }) };
-      response = await fetch(new URL(path, url), { ...init, headers, signal: AbortSignal.timeout(timeoutMs) });
-    } catch (error) {
-      throw new GridError('UNREACHABLE', `no grid answers at ${url}`, {
-        path: '--url',
-        fix: 'check the address and that `npm start` runs there',
-        cause: error,
-      });
+    if (!/^[!-~]+$/.test(key)) {
+      throw new GridError('UNAUTHENTICATED', 'this is not a key', { path: '--key', fix: 'give it as it was printed: cg_ and then letters and digits' });
     }
+    const headers = { authorization: `Bearer ${key}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }) };
+    return reach(path, { ...init, headers, signal: AbortSignal.timeout(timeoutMs) });
+  }
+
+  async function reach(at: string, init: RequestInit): Promise<Response> {
+    const response = await fetch(new URL(at, url), init).catch((error: unknown) => {
+      // A body that could not be read to its end is the caller's failure and not the grid's.
+      if (error instanceof Error && error.cause instanceof GridError) throw error.cause;
+      const fix = 'check the address and that `npm start` runs there';
+      throw new GridError('UNREACHABLE', `no grid answers at ${url}`, { path: '--url', fix, cause: error });
+    });
     if (!response.ok) throw await problemOf(response);
     return response;
   }
@@ -106,14 +109,13 @@ export function createGridClient({ url: given, key }: { url: string; key: string
       const offer = Offer.parse(await post('/api/objects', ref));
       if (offer.state === 'present') return false;
       const { put } = offer;
-      const response = await fetch(new URL(put.url, url), {
+      const response = await reach(put.url, {
         method: put.method,
         headers: { ...put.headers, ...('open' in source ? { 'content-length': String(ref.size) } : {}) },
         body: await bodyOf(source),
         signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
         ...('open' in source ? { duplex: 'half' as const } : {}),
       });
-      if (!response.ok) throw await problemOf(response);
       await response.body?.cancel();
       return true;
     },

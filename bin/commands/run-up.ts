@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { startCoordinator, type Coordinator } from '#actors/coordinator.ts';
@@ -17,7 +17,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   const dataFolder = path.resolve(options.data);
   const port = parseWhole(options.port, '--port', 0, 65_535);
   const stopping = untilStopped();
-  await mkdir(dataFolder, { recursive: true, mode: 0o700 });
+  const made = await mkdir(dataFolder, { recursive: true, mode: 0o700 });
   const uiFolder = path.join(ROOT, 'ui', 'dist');
   if (options.ui) await ensureUiBuilt((line) => void process.stderr.write(`${line}\n`));
 
@@ -29,6 +29,10 @@ export async function runUp(options: UpOptions): Promise<void> {
     uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),
     version: version(),
     log,
+  }).catch(async (error: unknown) => {
+    // A start that came to nothing leaves nothing behind; what was there before it stays as it was.
+    if (made !== undefined) await rm(dataFolder, { recursive: true, force: true });
+    throw error;
   });
   const url = `http://${options.listen === '0.0.0.0' ? '127.0.0.1' : options.listen}:${coordinator.port}`;
   if (options.json === true) {

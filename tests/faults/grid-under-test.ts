@@ -53,8 +53,8 @@ export async function untilPresent(grid: Grid, devices: readonly string[], withi
   await waitUntil(
     `${devices.join(', ')} present`,
     async () => {
-      const present = (await grid.client.devices()).filter((d) => d.state === 'present').map((d) => d.id);
-      return devices.every((device) => present.includes(device));
+      const present = new Set((await grid.client.devices()).filter((d) => d.state === 'present').map((d) => d.id));
+      return devices.every((device) => present.has(device));
     },
     withinMs,
   );

@@ -50,6 +50,9 @@ export interface Grid {
 export interface AgentStart {
   readonly slots?: number;
   readonly models?: readonly string[];
+  /** Tokens of context for each generation, and generations at once. */
+  readonly contextSize?: number;
+  readonly sequences?: number;
   /** Another address than the grid's own, such as a proxy that cuts. */
   readonly url?: string;
 }
@@ -160,7 +163,7 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
     get coordinator() {
       return coordinator;
     },
-    async startAgent(name, { slots = 1, models = [], url: address = url } = {}) {
+    async startAgent(name, { slots = 1, models = [], contextSize, sequences, url: address = url } = {}) {
       token ??= ((await client.post('/api/tokens', { name: 'test machines', uses: 100 })) as { token: string }).token;
       const args = [
         'agent',
@@ -175,6 +178,8 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
         '--log',
         logLevel,
       ];
+      if (contextSize !== undefined) args.push('--context-size', String(contextSize));
+      if (sequences !== undefined) args.push('--sequences', String(sequences));
       if (models.length > 0) args.push('--models', ...models);
       const started = await start(args, { CORPGRID_TOKEN: token }, (out) => out.includes(' runs; '));
       const device = /\((dev-[0-9a-z]+)\)/.exec(started.stdout())?.[1] ?? '';

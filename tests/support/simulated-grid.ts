@@ -31,7 +31,7 @@ export interface SimulatedGrid {
   readonly objects: ReturnType<typeof memoryObjects>;
   addDevice(name: string, answer: Answer): Promise<SimulatedDevice>;
   /** Submits a job of `shards` plain shards whose right output `answerOf` knows. */
-  submit(id: string, shards: number, quorum: number): Promise<void>;
+  submit(id: string, shards: number, quorum: number, options?: { merge?: boolean }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -83,7 +83,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
       device.connect();
       return device;
     },
-    async submit(id, shards, quorum) {
+    async submit(id, shards, quorum, { merge = false } = {}) {
       const spec: Submission['spec'] = {
         version: 1,
         name: 'simulated',
@@ -91,6 +91,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
         module,
         args: ['{shard}'],
         shards: { count: shards },
+        ...(merge ? { merge: { module, args: ['merge'] } } : {}),
         limits: { memoryMiB: 1, timeoutSeconds: 60, outputMiB: 1 },
         quorum,
         maxFailures: 100,

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { GenerationSink } from '#actors/generation/generation.actor.ts';
 import { GridError } from '#runtime/errors.ts';
 
-import { authenticate, bearerOf } from '../door.ts';
+import { authenticate, bearerOf, serverRefusal } from '../door.ts';
 import type { GatewayArgs } from '../gateway.ts';
 import {
   chatCompletion,
@@ -28,7 +28,9 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
 
   void app.register(async (scope) => {
     scope.setErrorHandler(async (error, request, reply) => {
-      const answer = openAiError(error, request.id);
+      const refused = serverRefusal(error);
+      const known = refused && new GridError(refused.status === 413 ? 'TOO_LARGE' : 'BAD_REQUEST', refused.message);
+      const answer = openAiError(known ?? error, request.id);
       if (answer.status === 500) services.log.error({ error, requestId: request.id }, 'openai request failed');
       await reply.code(answer.status).send(answer.body);
     });
