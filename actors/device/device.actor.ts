@@ -51,7 +51,7 @@ export const deviceActor = defineActor({
     const token = String(sessionEpoch);
     const running = new Map<string, Running>();
     /** Slots that placement has used up and no job has sent a command for. */
-    const leased = new Map<string, Timer>();
+    const leased = new Map<string, { readonly job: string; readonly timer: Timer }>();
     /** Of running attempts: the newest thing that their job has to answer. A job that starts anew is told again. */
     const unanswered = new Map<string, VoteMessage | Offer>();
     /** Votes of an earlier session that may come once more, because nobody knows whether they arrived. */
@@ -195,20 +195,28 @@ export const deviceActor = defineActor({
     }
 
     return {
-      leased(fence) {
+      leased({ job, fence }) {
         const key = fenceText(fence);
         const timer = context.after(COMMAND_WITHIN_MS, () => {
           leased.delete(key);
           grant(1);
         });
-        leased.set(key, timer);
+        leased.set(key, { job, timer });
+      },
+      jobEnded(job) {
+        for (const [key, lease] of leased) {
+          if (lease.job !== job) continue;
+          lease.timer.cancel();
+          leased.delete(key);
+          grant(1);
+        }
       },
       run(message) {
         const { fence, job, shard: index } = message;
         const key = fenceText(fence);
         if (!leased.has(key))
           return void args.jobs().attempt({ job, index, fence, event: 'released', reason: 'its slot was given to others' });
-        leased.get(key)?.cancel();
+        leased.get(key)?.timer.cancel();
         leased.delete(key);
         running.set(key, { job, index, fence });
         if (!command(message)) return;

@@ -12,7 +12,9 @@ import type { Ref } from '#runtime/kernel/ref.ts';
  */
 export const DeviceProtocol = protocol('device', {
   /** From placement: this lease took one of the granted slots. Its command follows from the job. */
-  leased: tell<Fence>(),
+  leased: tell<{ job: string; fence: Fence }>(),
+  /** No command comes any more for leases of this job: it ended while they were on their way to it. */
+  jobEnded: tell<string>(),
   run: tell<RunCommand>(),
   stopAttempt: tell<{ partition: number; fence: Fence; reason: 'cancelled' | 'superseded' | 'paused' }>(),
   voteSettled: tell<{ fence: Fence; outcome: 'accepted' | 'refused'; reason?: string }>(),

@@ -98,6 +98,9 @@ export const devicesActor = defineActor({
       reportHeld(job) {
         for (const { ref } of live.values()) ref.reportHeld(job);
       },
+      jobEnded(job) {
+        for (const { ref } of live.values()) ref.jobEnded(job);
+      },
       beat({ device, sessionEpoch }) {
         beats.set(device, sessionEpoch);
       },

@@ -16,6 +16,8 @@ export const DevicesProtocol = protocol('devices', {
   changed: tell<string>(),
   /** A job was activated: each session says which attempts of it it runs. */
   reportHeld: tell<string>(),
+  /** The actor of a job has ended: slots that were leased for it serve others. */
+  jobEnded: tell<string>(),
   /** The session of a device that is connected here. */
   find: ask<string, DeviceRef | null>(),
   live: ask<void, ReadonlyMap<string, DeviceRef>>(),

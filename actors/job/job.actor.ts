@@ -92,7 +92,8 @@ export const jobActor = defineActor({
 
     function outputsOf({ shards: rows }: ActiveJob): (ShardOutput | undefined)[] {
       const list: (ShardOutput | undefined)[] = [];
-      for (const row of rows) if (row.output !== null) list[row.index] = { ref: row.output, bytes: inlineBytes.get(row.output.sha256) ?? null };
+      for (const row of rows)
+        if (row.output !== null) list[row.index] = { ref: row.output, bytes: inlineBytes.get(row.output.sha256) ?? null };
       return list;
     }
 

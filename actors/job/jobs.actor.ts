@@ -40,6 +40,7 @@ export const jobsActor = defineActor({
       live.set(id, ref);
       context.watch(ref, () => {
         if (live.get(id) === ref) live.delete(id);
+        args.devices().jobEnded(id);
       });
       return ref;
     }

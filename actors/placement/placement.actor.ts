@@ -44,7 +44,7 @@ export const placementActor = defineActor({
         const ref = entry?.ref ?? departed.get(lease.device);
         if (entry !== undefined) {
           entry.free -= 1;
-          entry.ref.leased(lease.fence);
+          entry.ref.leased({ job: lease.job, fence: lease.fence });
         }
         if (ref !== undefined) placed.push({ lease, device: ref });
       }

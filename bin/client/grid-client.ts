@@ -76,7 +76,10 @@ export function createGridClient({ url: given, key }: { url: string; key: string
       });
     }
     if (!/^[!-~]+$/.test(key)) {
-      throw new GridError('UNAUTHENTICATED', 'this is not a key', { path: '--key', fix: 'give it as it was printed: cg_ and then letters and digits' });
+      throw new GridError('UNAUTHENTICATED', 'this is not a key', {
+        path: '--key',
+        fix: 'give it as it was printed: cg_ and then letters and digits',
+      });
     }
     const headers = { authorization: `Bearer ${key}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }) };
     return reach(path, { ...init, headers, signal: AbortSignal.timeout(timeoutMs) });

@@ -12,35 +12,40 @@ const SLOTS = 2;
 
 /** Outputs are small here, so each travels in its votes and is in no store: the merge shard must be given their bytes. */
 const honest: Answer = (command) =>
-  command.input.every((part) => part.bytes !== undefined) ? { output: new TextEncoder().encode(`the result of shard ${command.shard}`) } : 'fails';
+  command.input.every((part) => part.bytes !== undefined)
+    ? { output: new TextEncoder().encode(`the result of shard ${command.shard}`) }
+    : 'fails';
 
 /** When the database was away every job is read again, while its last changes are still being written. */
 describe('a database that returns in the middle of votes', () => {
-  it.each([1, 2, 3, 4, 5, 6, 7, 8])('leaves no vote without an answer, no shard half decided, no slot and no small output lost (seed %i)', async (seed) => {
-    await withSystem(
-      async (stage) => {
-        const { host } = stage;
-        const grid = await simulatedGrid(stage, { commitMs: COMMIT_MS });
-        for (const name of DEVICES) await grid.addDevice(name, honest);
-        await grid.submit(JOB, 40, 2, { merge: true });
-        for (let returns = 0; returns < 20; returns++) {
-          await host.advance(20 + host.random() * 150);
-          grid.refs.jobs.reload();
-        }
-        await beatUntil(stage, grid, 20_000, async () => (await grid.store.findJob(JOB))?.state === 'done');
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    'leaves no vote without an answer, no shard half decided, no slot and no small output lost (seed %i)',
+    async (seed) => {
+      await withSystem(
+        async (stage) => {
+          const { host } = stage;
+          const grid = await simulatedGrid(stage, { commitMs: COMMIT_MS });
+          for (const name of DEVICES) await grid.addDevice(name, honest);
+          await grid.submit(JOB, 40, 2, { merge: true });
+          for (let returns = 0; returns < 20; returns++) {
+            await host.advance(20 + host.random() * 150);
+            grid.refs.jobs.reload();
+          }
+          await beatUntil(stage, grid, 20_000, async () => (await grid.store.findJob(JOB))?.state === 'done');
 
-        const votes = await grid.store.votesOf(JOB, null);
-        expect(votes.map((vote) => vote.refusal).filter((refusal) => refusal !== null)).toEqual([]);
-        expect(votes.length).toBe(82);
-        expect(grid.devices.flatMap((device) => device.settled).filter((one) => one.outcome !== 'accepted')).toEqual([]);
+          const votes = await grid.store.votesOf(JOB, null);
+          expect(votes.map((vote) => vote.refusal).filter((refusal) => refusal !== null)).toEqual([]);
+          expect(votes.length).toBe(82);
+          expect(grid.devices.flatMap((device) => device.settled).filter((one) => one.outcome !== 'accepted')).toEqual([]);
 
-        await expectAllSlots(stage, grid);
-        await host.advance(1_000);
-        await grid.close();
-      },
-      { seed },
-    );
-  });
+          await expectAllSlots(stage, grid);
+          await host.advance(1_000);
+          await grid.close();
+        },
+        { seed },
+      );
+    },
+  );
 
   it('gives a slot back whose lease was lost on its way to a job that started anew', async () => {
     await withSystem(async (stage) => {

@@ -45,7 +45,11 @@ describe('the OpenAI door, with the official client', () => {
   it('answers as a whole and as a stream with the same words for the same seed, and counts the tokens', async () => {
     const { data: whole, response } = await openai.chat.completions.create(REQUEST).withResponse();
     const content = whole.choices[0]?.message.content ?? '';
-    expect(whole).toMatchObject({ object: 'chat.completion', model: MODEL, choices: [{ finish_reason: 'length', message: { role: 'assistant' } }] });
+    expect(whole).toMatchObject({
+      object: 'chat.completion',
+      model: MODEL,
+      choices: [{ finish_reason: 'length', message: { role: 'assistant' } }],
+    });
     expect(content.length).toBeGreaterThan(0);
     const { usage } = whole;
     expect(usage?.completion_tokens).toBe(REQUEST.max_tokens);
@@ -74,7 +78,8 @@ describe('the OpenAI door, with the official client', () => {
   });
 
   it('gives no usage to a stream that did not ask for it', async () => {
-    for await (const chunk of await openai.chat.completions.create({ ...REQUEST, max_tokens: 5, stream: true })) expect(chunk.usage).toBeUndefined();
+    for await (const chunk of await openai.chat.completions.create({ ...REQUEST, max_tokens: 5, stream: true }))
+      expect(chunk.usage).toBeUndefined();
   });
 
   it('frees the replica when the client goes away', async () => {
@@ -128,7 +133,10 @@ describe('the OpenAI door, with the official client', () => {
 
   it('tells what is wrong with a body that is no JSON in OpenAI’s own form', async () => {
     const answer = await call(grid.url, 'POST', '/v1/chat/completions', { key, raw: '{"model":' });
-    expect(answer).toMatchObject({ status: 400, body: { error: { type: 'invalid_request_error', message: expect.stringContaining('JSON') } } });
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { error: { type: 'invalid_request_error', message: expect.stringContaining('JSON') } },
+    });
     expect(await call(grid.url, 'GET', '/v1/models')).toMatchObject({ status: 401, body: { error: { code: 'invalid_api_key' } } });
   });
 });

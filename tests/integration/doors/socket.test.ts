@@ -45,7 +45,10 @@ describe('the socket.io door', () => {
     if (!answer.ok) throw new Error(answer.error.message);
     return answer.value;
   }
-  const refusal = (code: string, more: Partial<ProblemJson> = {}): object => ({ ok: false, error: { code, message: expect.any(String), ...more } });
+  const refusal = (code: string, more: Partial<ProblemJson> = {}): object => ({
+    ok: false,
+    error: { code, message: expect.any(String), ...more },
+  });
 
   it.each([
     ['no key', {}],
@@ -83,7 +86,10 @@ describe('the socket.io door', () => {
     expect(last.summary).toMatchObject({ state: 'done', votes: 2 * TEXTS.length });
     expect(changed.map((summary) => summary.state)).toContain('done');
     expect(await value<JobSummary[]>(socket, 'jobs')).toContainEqual(expect.objectContaining({ id: submission.id, state: 'done' }));
-    expect(await value(socket, 'shard', { job: submission.id, index: 0 })).toMatchObject({ state: 'sealed', votes: [{ agrees: true }, { agrees: true }] });
+    expect(await value(socket, 'shard', { job: submission.id, index: 0 })).toMatchObject({
+      state: 'sealed',
+      votes: [{ agrees: true }, { agrees: true }],
+    });
   });
 
   it('shows nobody another tenant’s job: not on asking, and not by a broadcast', async () => {
@@ -99,7 +105,11 @@ describe('the socket.io door', () => {
     expect(await ask(stranger, 'shard', { job, index: 0 })).toEqual(refusal('NOT_FOUND', { fix: expect.any(String) as string }));
     expect(await value(stranger, 'jobs')).toEqual([]);
     expect(await ask(stranger, 'submit', submission)).toMatchObject(refusal('CONFLICT', { path: 'id' }));
-    await waitUntil('the administrator hears of its end', () => seen.some((summary) => summary.id === job && summary.state === 'done'), 60_000);
+    await waitUntil(
+      'the administrator hears of its end',
+      () => seen.some((summary) => summary.id === job && summary.state === 'done'),
+      60_000,
+    );
     expect(overheard).toEqual([]);
   });
 
@@ -125,14 +135,27 @@ describe('the socket.io door', () => {
 
   it('answers malformed requests, and goes on serving', async () => {
     const socket = await enter(ours.key);
-    for (const payload of [null, 7, 'job', [], { job: 'seven' }, { job: 7 }, { job: '00000000-0000-4000-8000-000000000000', more: 1 }, Buffer.from('job')]) {
+    for (const payload of [
+      null,
+      7,
+      'job',
+      [],
+      { job: 'seven' },
+      { job: 7 },
+      { job: '00000000-0000-4000-8000-000000000000', more: 1 },
+      Buffer.from('job'),
+    ]) {
       expect(await ask(socket, 'watch', payload)).toMatchObject(refusal('BAD_REQUEST'));
     }
     expect(await ask(socket, 'watch')).toMatchObject(refusal('BAD_REQUEST'));
-    expect(await ask(socket, 'shard', { job: '00000000-0000-4000-8000-000000000000', index: -1 })).toMatchObject(refusal('BAD_REQUEST', { path: 'index' }));
+    expect(await ask(socket, 'shard', { job: '00000000-0000-4000-8000-000000000000', index: -1 })).toMatchObject(
+      refusal('BAD_REQUEST', { path: 'index' }),
+    );
     const { spec } = await wordCount(grid.client, ['z'], 1);
     expect(await ask(socket, 'submit', { id: 'seven', spec })).toMatchObject(refusal('BAD_SPEC', { path: 'id' }));
-    expect(await ask(socket, 'submit', { id: '00000000-0000-4000-8000-000000000001', spec: { ...spec, quorum: 'two' } })).toMatchObject(refusal('BAD_SPEC', { path: 'spec.quorum' }));
+    expect(await ask(socket, 'submit', { id: '00000000-0000-4000-8000-000000000001', spec: { ...spec, quorum: 'two' } })).toMatchObject(
+      refusal('BAD_SPEC', { path: 'spec.quorum' }),
+    );
     // Without somebody to answer, and with names that every object has.
     socket.emit('watch', { job: 'seven' });
     socket.emit('__proto__', {});

@@ -66,5 +66,8 @@ export async function wordCount(client: GridClient, texts: readonly string[], qu
   const module = await upload(client, await readFile(MODULE));
   const inputs: ObjectRef[] = [];
   for (const text of texts) inputs.push(await upload(client, new TextEncoder().encode(text)));
-  return { id: randomUUID(), spec: JobSpec.parse({ version: 1, name: 'words', kind: 'wasm', module, args: ['count'], shards: { inputs }, quorum }) };
+  return {
+    id: randomUUID(),
+    spec: JobSpec.parse({ version: 1, name: 'words', kind: 'wasm', module, args: ['count'], shards: { inputs }, quorum }),
+  };
 }

@@ -1,0 +1,225 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { endWithoutLeak, startAgents } from '#tests/faults/grid-under-test.ts';
+import { startGrid, type Grid } from '#tests/support/grid.ts';
+import { waitUntil } from '#tests/support/wait-until.ts';
+
+import { EXAMPLES, newToken, wordCount } from './visitors.ts';
+
+const ROOT = path.join(import.meta.dirname, '..', '..', '..');
+const WORD_COUNT = path.join(EXAMPLES, 'word-count', 'word-count.wasm');
+/** A port that is reserved and that nobody here listens on. */
+const NOBODY = 'http://127.0.0.1:1';
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe('the command line', () => {
+  let grid: Grid;
+  /** Where commands run; their temporary files would be in `tmp`. */
+  let desk: string;
+  const file = (name: string): string => path.join(desk, name);
+
+  beforeAll(async () => {
+    grid = await startGrid();
+    await startAgents(grid, ['only']);
+  });
+  afterAll(() => endWithoutLeak(grid));
+  beforeEach(async () => {
+    desk = await mkdtemp(path.join(tmpdir(), 'corpgrid-desk-'));
+    await mkdir(file('tmp'));
+  });
+  afterEach(async () => {
+    expect(await readdir(file('tmp'))).toEqual([]);
+    await rm(desk, { recursive: true });
+    expect(existsSync(desk)).toBe(false);
+  });
+
+  /** Runs a command to its end, as a person at this desk with an administrator's key would. */
+  async function run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+    const child = spawn(process.execPath, [path.join(ROOT, 'bin', 'corpgrid.ts'), ...args], {
+      cwd: desk,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, CORPGRID_URL: grid.url, CORPGRID_KEY: grid.adminKey, TMPDIR: file('tmp'), ...env },
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => void (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => void (stderr += chunk.toString()));
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { code, stdout, stderr };
+  }
+
+  async function jobFile(text: string): Promise<string> {
+    await writeFile(file('job.yaml'), text);
+    return file('job.yaml');
+  }
+
+  /** What a grid keeps: nothing of it may change by bad input. */
+  async function kept(): Promise<unknown> {
+    const objects = await readdir(path.join(grid.folder, 'data', 'objects'), { recursive: true });
+    const [jobs, devices] = [await grid.client.jobs(), await grid.client.devices()];
+    return { objects: objects.sort(), jobs: jobs.map((job) => job.id), devices: devices.map((device) => device.id) };
+  }
+
+  /** The command ends with `code`, says something like `words` and how to mend it, and changes nothing. */
+  async function expectRefusal(
+    args: readonly string[],
+    code: number,
+    words: readonly RegExp[],
+    env: Record<string, string> = {},
+  ): Promise<Ended> {
+    const before = await kept();
+    const files = (await readdir(desk, { recursive: true })).sort();
+    const ended = await run(args, env);
+    expect({ ...ended, code: ended.code }).toMatchObject({ code, stdout: '' });
+    for (const word of words) expect(ended.stderr).toMatch(word);
+    // A stack trace is for defects.
+    expect(ended.stderr).not.toMatch(/^\s+at /m);
+    expect(await kept()).toEqual(before);
+    expect((await readdir(desk, { recursive: true })).sort()).toEqual(files);
+    return ended;
+  }
+
+  describe('a job file', () => {
+    const good = `version: 1\nname: test\nmodule: ${WORD_COUNT}\nargs: [count]\nshards: { count: 1 }\n`;
+
+    it.each([
+      ['is not there', null, [/NOT_FOUND|cannot be read/, /fix: check the path/]],
+      ['is no YAML', 'name: [', [/not YAML or JSON/]],
+      ['is of a version to come', good.replace('version: 1', 'version: 2'), [/version: .*expected 1/]],
+      ['has a wrong quorum', `${good}quorum: 99\n`, [/quorum/]],
+      ['has a field that is none', `${good}colour: red\n`, [/colour/]],
+      ['has no shards', good.replace(/shards.*\n/, ''), [/shards: .*count: 100/]],
+      ['wants too much memory', `${good}limits: { memoryMiB: 1000000 }\n`, [/limits\.memoryMiB/]],
+      [
+        'names a module that is not there',
+        good.replace(WORD_COUNT, './none.wasm'),
+        [/module: .*none\.wasm/, /fix: paths are relative to the job file/],
+      ],
+      [
+        'names input that is not there',
+        good.replace('{ count: 1 }', '{ files: { root: ./none } }'),
+        [/shards\.files\.root: .*none/, /fix: check the path/],
+      ],
+    ])('that %s', async (_, text, words) => {
+      const spec = text === null ? file('none.yaml') : await jobFile(text);
+      await expectRefusal(['submit', spec], 2, words);
+    });
+
+    it('whose module is not wasm, or would not be run by any agent', async () => {
+      await writeFile(file('text.wasm'), 'this is no module');
+      await writeFile(file('empty.wasm'), Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+      await expectRefusal(['submit', await jobFile(good.replace(WORD_COUNT, './text.wasm'))], 2, [/module: .*text\.wasm/]);
+      await expectRefusal(['submit', await jobFile(good.replace(WORD_COUNT, './empty.wasm'))], 2, [/module: .*_start/]);
+    });
+
+    it('when a flag is wrong', async () => {
+      const spec = await jobFile(good);
+      await expectRefusal(['submit', spec, '--quorum', 'two'], 2, [/--quorum/, /fix: give a number from 1 to 9/]);
+      await expectRefusal(['submit', spec, '--root', './none'], 2, [/shards/, /fix: leave --root away/]);
+      await expectRefusal(['submit', spec, '--colour', 'red'], 2, [/--colour/, /--help/]);
+      await expectRefusal(['submit'], 2, [/spec/]);
+    });
+  });
+
+  it('address and key: what is wrong with them, and 3 only where nobody answers', async () => {
+    await expectRefusal(['jobs', '--url', 'nonsense'], 2, [/--url: "nonsense" is not the address of a grid/, /fix: give it like http/]);
+    await expectRefusal(['jobs', '--url', 'ftp://127.0.0.1'], 2, [/--url/]);
+    await expectRefusal(['jobs', '--url', NOBODY], 3, [/--url: no grid answers at/, /fix: check the address/]);
+    await expectRefusal(['jobs'], 3, [/--url/], { CORPGRID_URL: NOBODY });
+    await expectRefusal(['jobs', '--key', 'cg_wrong'], 2, [/the key is unknown or revoked/, /fix: /]);
+    await expectRefusal(['jobs', '--key', 'ключ'], 2, [/--key: /, /fix: /]);
+    await expectRefusal(['jobs', 'seven'], 2, [/id: /]);
+    await expectRefusal(['jobs', '00000000-0000-4000-8000-000000000000'], 2, [/no job/, /fix: `corpgrid jobs` lists them/]);
+    await expectRefusal(['verify', file('none.json')], 2, [/receipt: /, /fix: /]);
+    await expectRefusal(['explode'], 2, [/explode/]);
+  });
+
+  it('an agent that cannot join leaves neither a folder nor a spent token', async () => {
+    const agent = (...args: string[]): string[] => ['agent', '--state', file('state'), ...args];
+    await expectRefusal(agent('--url', 'nonsense'), 2, [/--url/, /fix: /]);
+    await expectRefusal(agent('--url', grid.url), 2, [/--token: /, /fix: .*corpgrid tokens create/]);
+    await expectRefusal(agent('--token', 'cgt_wrong'), 2, [/--token: .*unknown, spent or expired/, /fix: /]);
+    await expectRefusal(agent('--token', 'cgt_wrong', '--url', NOBODY), 3, [/--url: no grid answers/, /fix: /]);
+    await expectRefusal(agent('--slots', 'many'), 2, [/--slots/, /fix: /]);
+    await expectRefusal(agent('--log', 'loud'), 2, [/--log/, /fix: one of debug/]);
+    const token = await newToken(grid);
+    await expectRefusal(agent('--token', token, '--models', file('none.gguf')), 2, [/--models: .*none\.gguf/, /fix: /]);
+    const device = await grid.client.devices();
+    expect(device.map((one) => one.name)).toEqual(['only']);
+  });
+
+  it('a coordinator that cannot start says which setting it is, and leaves no folder', async () => {
+    const up = (...args: string[]): string[] => ['up', '--no-ui', '--data', file('data'), '--port', '0', ...args];
+    await expectRefusal(up('--port', 'seven'), 2, [/--port/, /fix: give a number from 0 to 65535/]);
+    await expectRefusal(up('--log', 'loud'), 2, [/--log/, /fix: one of debug/]);
+    await expectRefusal(up('--listen', '203.0.113.7'), 2, [/--listen: /, /fix: give 127\.0\.0\.1/]);
+    await expectRefusal(up(), 2, [/DATABASE_URL: /, /fix: /], { DATABASE_URL: 'mysql://here/there' });
+    await expectRefusal(up(), 3, [/DATABASE_URL: No connection to PostgreSQL at 127\.0\.0\.1:1/, /fix: /], {
+      DATABASE_URL: 'postgres://me:secret@127.0.0.1:1/none',
+    });
+    const taken = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => taken.once('listening', resolve));
+    const { port } = taken.address() as AddressInfo;
+    await expectRefusal(up('--port', String(port)), 2, [new RegExp(`--port: port ${port} .* is taken`), /fix: choose another/]);
+    taken.close();
+  });
+
+  it('a coordinator with this machine’s agent ends when it is told to, and takes the agent along', async () => {
+    const child = spawn(
+      process.execPath,
+      [
+        path.join(ROOT, 'bin', 'corpgrid.ts'),
+        'up',
+        '--no-ui',
+        '--with-agent',
+        '--json',
+        '--data',
+        file('data'),
+        '--port',
+        '0',
+        '--log',
+        'info',
+      ],
+      {
+        cwd: desk,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => void (said += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => void (said += chunk.toString()));
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    await waitUntil('its agent has a session', () => said.includes('session opened'), 60_000);
+    child.kill('SIGTERM');
+    // 'close' comes when the last process that holds the pipes is gone: the agent inherited them.
+    expect(await ended).toBe(0);
+    expect(said).not.toMatch(/"level":"error"/);
+  });
+
+  it('shows a result of quorum 1 as unverified, in words and for programs', async () => {
+    const submission = await wordCount(grid.client, ['so many words'], 1);
+    await grid.client.submit(submission);
+    await waitUntil('the job is done', async () => (await grid.client.job(submission.id)).state === 'done', 60_000);
+    expect(await run(['jobs', submission.id])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('unverified: nobody checked the results'),
+    });
+    const { stdout } = await run(['jobs', submission.id, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ id: submission.id, verified: false });
+    await run(['results', submission.id, '--out', file('out')]);
+    const verified = await run(['verify', path.join(file('out'), 'receipts.json'), '--grid-key', grid.gridKey]);
+    expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining('warning: unverified') });
+  });
+});
