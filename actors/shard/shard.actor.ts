@@ -10,6 +10,9 @@ import { defineActor } from '#runtime/kernel/actor.ts';
 import { ShardProtocol } from './shard.protocol.ts';
 import { moves, type EndState, type LiveAttempt } from './shard.state.ts';
 
+/** Time for input and output around the time that the module may run. */
+const TRANSFER_MS = 300_000;
+
 export interface ShardArgs {
   readonly services: Services;
   readonly job: JobRow;
@@ -25,24 +28,29 @@ export const shardActor = defineActor({
   start(context, args: ShardArgs) {
     const { services, job, epoch, index, owner } = args;
     const attempts = new Map<string, LiveAttempt>();
-    const unwatch = new Map<string, () => void>();
+    /** Ends the watch over a live attempt: its session, and its time. */
+    const watches = new Map<string, () => void>();
 
     function forget(fence: Fence): void {
       const key = fenceText(fence);
       attempts.delete(key);
-      unwatch.get(key)?.();
-      unwatch.delete(key);
+      watches.get(key)?.();
+      watches.delete(key);
     }
 
     function keep(fence: Fence, device: DeviceRef): void {
       const key = fenceText(fence);
-      unwatch.get(key)?.();
+      watches.get(key)?.();
       attempts.set(key, { fence, device, state: 'leased' });
       // A session that ends takes its leases with it, however it ended.
-      unwatch.set(
-        key,
-        context.watch(device, () => end(fence, 'expired', 'the session of the device ended')),
-      );
+      const unwatch = context.watch(device, () => end(fence, 'expired', 'the session of the device ended'));
+      // The agent ends an attempt in time. One that beats on and says nothing must not hold the shard for ever.
+      const ms = job.spec.limits.timeoutSeconds * 1_000 + TRANSFER_MS;
+      const deadline = context.after(ms, () => end(fence, 'suspect', 'no result within the time limit'));
+      watches.set(key, () => {
+        unwatch();
+        deadline.cancel();
+      });
     }
 
     function end(fence: Fence, state: EndState, reason: string): void {
@@ -86,7 +94,7 @@ export const shardActor = defineActor({
         for (const attempt of attempts.values()) {
           attempt.device?.stopAttempt({ partition: job.partition, fence: attempt.fence, reason });
         }
-        for (const stopWatching of unwatch.values()) stopWatching();
+        for (const stopWatching of watches.values()) stopWatching();
         context.stop();
       },
     };

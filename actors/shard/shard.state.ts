@@ -4,7 +4,7 @@ import type { DeviceRef } from '#actors/device/device.protocol.ts';
 /**
  * Attempts of one shard, as far as their device's session decides about them.
  *
- *   leased ──socket lost for 200 ms──▶ suspect    another attempt may be leased; this one may still vote
+ *   leased ──socket lost for 200 ms, or no result in time──▶ suspect    another attempt may be leased; this one may still vote
  *   leased, suspect ──session gone──▶ expired     likewise
  *   leased, suspect ──agent says so──▶ failed     counts towards the shard's limit of failures
  *   leased, suspect ──agent says so──▶ released   the agent gave it back (drain, shutdown): counts for nothing

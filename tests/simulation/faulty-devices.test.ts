@@ -19,8 +19,8 @@ function rightOutput(command: RunCommand): Uint8Array {
 const honest: Answer = (command) => ({ output: rightOutput(command) });
 
 /** Advances in steps until the job is over; `fault` runs before each step. */
-async function runToEnd({ host }: Stage, grid: SimulatedGrid, fault: () => void = () => {}): Promise<string> {
-  for (let passed = 0; passed < HORIZON_MS; passed += 100) {
+async function runToEnd({ host }: Stage, grid: SimulatedGrid, fault: () => void = () => {}, horizonMs = HORIZON_MS): Promise<string> {
+  for (let passed = 0; passed < horizonMs; passed += 100) {
     fault();
     await host.advance(100);
     const job = await grid.store.findJob(JOB);
@@ -103,6 +103,19 @@ describe('a job over devices of which one is bad', () => {
       await grid.addDevice('liar', () => ({ output: new TextEncoder().encode('a lie') }));
       await grid.submit(JOB, 20, 2);
       expect(await runToEnd(stage, grid)).toBe('done');
+      await expectProven(stage, grid, 2);
+    });
+  });
+
+  it('finishes without a device that beats and never answers', async () => {
+    await play(32, async (stage, grid) => {
+      for (const name of ['aa', 'bb']) await grid.addDevice(name, honest);
+      await grid.addDevice('mute', () => null);
+      await grid.submit(JOB, 10, 2);
+      const beat = (): void => {
+        for (const device of grid.devices) device.send({ type: 'beat', load: 0, memoryFreeBytes: 0, running: 2 });
+      };
+      expect(await runToEnd(stage, grid, beat, 600_000)).toBe('done');
       await expectProven(stage, grid, 2);
     });
   });
