@@ -1,6 +1,6 @@
 import type { View } from '#actors/contract/job-spec.ts';
 
-import { readPng } from './png.ts';
+import { readPng } from '#tests/support/png-reader.ts';
 
 /**
  * Puts the tiles together without the job's own merge step and compares with the merged picture pixel by pixel.
