@@ -12,6 +12,7 @@ export interface Tool {
 const TOOLS: readonly Tool[] = [
   { name: 'chromium', command: 'chromium', args: ['--version'], without: 'the web UI in a real browser (tests/e2e)' },
   { name: 'unshare', command: 'unshare', args: ['--version'], without: 'the embedded PostgreSQL under root' },
+  { name: 'redis-server', command: 'redis-server', args: ['--version'], without: 'presence on a real Redis (tests/contract)' },
 ];
 
 /** Tools that are not on this machine. */
