@@ -29,7 +29,7 @@ module.exports = {
       severity: 'error',
       comment: 'actors/contract may import zod and runtime/identity/canonical.ts only (docs/decisions/0001).',
       from: { path: '^actors/contract/' },
-      to: { pathNot: '^(actors/contract/|runtime/identity/canonical\\.ts$|node_modules/zod/)' },
+      to: { pathNot: '^actors/contract/|^runtime/identity/canonical\\.ts$|(^|/)node_modules/zod/' },
     },
     {
       name: 'no-node-in-contract',
@@ -54,7 +54,7 @@ module.exports = {
       severity: 'error',
       comment: 'SQL and its drivers live in actors/store and runtime/database.',
       from: { pathNot: '^(actors/store|runtime/database|tests)/|^mikro-orm\\.config\\.ts$' },
-      to: { path: '^node_modules/(kysely|@mikro-orm|pg)/' },
+      to: { path: '(^|/)node_modules/(kysely|@mikro-orm|pg)/' },
     },
     {
       name: 'store-verbs-only',

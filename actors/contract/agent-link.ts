@@ -1,5 +1,15 @@
 import { z } from 'zod';
 
+import {
+  ComputeMessage,
+  GenerateMessage,
+  GenerationEndedMessage,
+  GenerationId,
+  ReattachedMessage,
+  ReattachMessage,
+  TokensMessage,
+  ValuesMessage,
+} from './generation.ts';
 import { Body, Bytes, DeviceId, Fence, JobId, Label, ObjectRef, PublicKey, Sha256, Signature, SignedRequest } from './primitives.ts';
 import { Limits } from './job-spec.ts';
 
@@ -30,6 +40,8 @@ export const Capabilities = z.strictObject({
   models: z
     .array(z.strictObject({ name: Label, sha256: Sha256, size: z.number().int().positive(), contextSize: z.number().int().positive() }))
     .max(256),
+  /** What it understands beyond the first version of this contract, such as `generation-2`: all of generation.ts. */
+  features: z.array(z.string().max(40)).max(64).optional(),
 });
 export type Capabilities = z.infer<typeof Capabilities>;
 
@@ -39,6 +51,8 @@ export const AgentHello = z.strictObject({
   held: z.array(Fence).max(100_000),
   /** Highest epoch seen per partition (index = partition): the coordinator must be at or above. */
   epochs: z.record(z.string().regex(/^\d{1,3}$/), z.number().int().nonnegative()),
+  /** Answers whose log it keeps, running or ended a short while ago: a coordinator that was restarted may reattach to them. */
+  generations: z.array(GenerationId).max(10_000).optional(),
 });
 export type AgentHello = z.infer<typeof AgentHello>;
 
@@ -61,20 +75,6 @@ export const RunCommand = z.strictObject({
 });
 export type RunCommand = z.infer<typeof RunCommand>;
 
-export const SamplingOptions = z.strictObject({
-  maxTokens: z.number().int().min(1).max(1_000_000),
-  temperature: z.number().min(0).max(2),
-  topP: z.number().gt(0).max(1),
-  seed: z.number().int().min(0).max(0xffff_ffff),
-  stop: z.array(z.string().min(1).max(200)).max(4),
-});
-export type SamplingOptions = z.infer<typeof SamplingOptions>;
-
-export const ChatMessage = z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string().max(1_000_000) });
-export type ChatMessage = z.infer<typeof ChatMessage>;
-
-const GenerationId = z.uuid();
-
 /** Coordinator to agent. */
 export const ToAgent = z.discriminatedUnion('type', [
   RunCommand,
@@ -94,13 +94,9 @@ export const ToAgent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('upload'), fence: Fence, put: SignedRequest.optional() }),
   z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256 }),
   z.strictObject({ type: z.literal('unloadModel'), model: Label }),
-  z.strictObject({
-    type: z.literal('generate'),
-    generation: GenerationId,
-    model: Label,
-    messages: z.array(ChatMessage).min(1).max(10_000),
-    sampling: SamplingOptions,
-  }),
+  GenerateMessage,
+  ComputeMessage,
+  ReattachMessage,
   z.strictObject({ type: z.literal('cancelGeneration'), generation: GenerationId }),
   z.strictObject({ type: z.literal('drain'), on: z.boolean() }),
 ]);
@@ -145,22 +141,10 @@ export const FromAgent = z.discriminatedUnion('type', [
     memoryBytes: z.number().int().nonnegative(),
     reason: z.string().max(2000).optional(),
   }),
-  z.strictObject({
-    type: z.literal('tokens'),
-    generation: GenerationId,
-    from: z.number().int().nonnegative(),
-    tokens: z.array(z.number().int().nonnegative()).max(10_000),
-    text: z.string().max(1_000_000),
-  }),
-  z.strictObject({
-    type: z.literal('generationEnded'),
-    generation: GenerationId,
-    outcome: z.enum(['stop', 'length', 'cancelled', 'failed']),
-    promptTokens: z.number().int().nonnegative(),
-    completionTokens: z.number().int().nonnegative(),
-    reason: z.string().max(2000).optional(),
-    retryable: z.boolean(),
-  }),
+  TokensMessage,
+  ValuesMessage,
+  ReattachedMessage,
+  GenerationEndedMessage,
 ]);
 export type FromAgent = z.infer<typeof FromAgent>;
 

@@ -172,6 +172,10 @@ export const deviceActor = defineActor({
           generations.get(message.generation)?.ended(message);
           generations.delete(message.generation);
           return;
+        case 'values':
+        case 'reattached':
+          // Asked for by nobody yet.
+          return;
         default:
           message satisfies never;
       }
@@ -258,9 +262,9 @@ export const deviceActor = defineActor({
         if (!command({ type: 'loadModel', model, sha256 }))
           pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
       },
-      generate({ generation, model, messages, sampling, owner }) {
+      generate({ generation, model, request, owner }) {
         generations.set(generation, owner);
-        if (command({ type: 'generate', generation, model, messages, sampling })) return;
+        if (command({ type: 'generate', generation, model, ...request })) return;
         generations.delete(generation);
         owner.ended({
           generation,

@@ -1,4 +1,5 @@
-import type { FromAgent, RunCommand, SamplingOptions, ChatMessage } from '#actors/contract/agent-link.ts';
+import type { FromAgent, RunCommand } from '#actors/contract/agent-link.ts';
+import type { GenerationRequest } from '#actors/contract/generation.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import type { Fence, SignedRequest } from '#actors/contract/primitives.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
@@ -28,7 +29,7 @@ export const DeviceProtocol = protocol('device', {
   /** From presence: no beat within the lease. */
   leaseExpired: tell(),
   loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef }>(),
-  generate: tell<{ generation: string; model: string; messages: ChatMessage[]; sampling: SamplingOptions; owner: GenerationRef }>(),
+  generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef }>(),
   cancelGeneration: tell<string>(),
   reportHeld: tell<string>(),
   drain: tell<boolean>(),

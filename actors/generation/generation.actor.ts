@@ -1,4 +1,4 @@
-import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import type { GenerationRequest } from '#actors/contract/generation.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { ModelPoolRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { Services } from '#actors/services.ts';
@@ -34,8 +34,7 @@ export interface GenerationArgs {
   readonly generation: string;
   readonly model: string;
   readonly pool: ModelPoolRef;
-  readonly messages: ChatMessage[];
-  readonly sampling: SamplingOptions;
+  readonly request: GenerationRequest;
   readonly usage: { readonly tenant: string; readonly apiKey: string };
   readonly sink: GenerationSink;
 }
@@ -96,8 +95,8 @@ export const generationActor = defineActor({
         replica = found;
         touch();
         sink.started(found.device);
-        const { messages, sampling } = args;
-        if (found.ref.generate({ generation, model, messages, sampling, owner: context.self }) !== 'accepted') fail('the device was lost');
+        const { request } = args;
+        if (found.ref.generate({ generation, model, request, owner: context.self }) !== 'accepted') fail('the device was lost');
       },
       noReplica(error) {
         finish(() => sink.failed(error), 'failed', 0, 0);

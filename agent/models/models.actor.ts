@@ -58,7 +58,8 @@ export const modelsActor = defineActor({
     }
 
     function failed(generation: string, reason: string): void {
-      send({ type: 'generationEnded', generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, reason, retryable: true });
+      const counts = { promptTokens: 0, completionTokens: 0 };
+      send({ type: 'generationEnded', generation, outcome: 'failed', code: 'NOT_READY', ...counts, reason, retryable: true });
     }
 
     return {
@@ -78,22 +79,28 @@ export const modelsActor = defineActor({
           if (!result.ok) log.warn({ model, error: result.error }, 'model not unloaded cleanly');
         });
       },
-      generate({ generation, model, messages, sampling }) {
+      generate({ generation, model, request }) {
         const inference = hosts.get(model);
         if (inference === undefined) return failed(generation, 'the model is not loaded here');
         const handle = inference.generate(
-          { generation, messages, sampling },
+          { generation, request },
           {
-            tokens(from, tokens, text) {
-              send({ type: 'tokens', generation, from, tokens: [...tokens], text });
+            tokens(from, tokens, text, logprobs) {
+              const likelihoods = logprobs === undefined ? {} : { logprobs: [...logprobs] };
+              send({ type: 'tokens', generation, from, tokens: [...tokens], text, ...likelihoods });
               // The link's window is the back-pressure here: what it took may be computed again.
               handle.credit(tokens.length);
             },
             ended(end) {
               generations.delete(generation);
               const { outcome, promptTokens, completionTokens, retryable } = end;
-              const why = end.outcome === 'failed' ? { reason: end.reason } : {};
-              send({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...why, retryable });
+              const more =
+                end.outcome === 'failed'
+                  ? { code: end.code, reason: end.reason }
+                  : end.cachedTokens === undefined
+                    ? {}
+                    : { cachedTokens: end.cachedTokens };
+              send({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable });
             },
           },
         );

@@ -1,4 +1,4 @@
-import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import type { GenerationRequest } from '#actors/contract/generation.ts';
 import { protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
@@ -6,7 +6,7 @@ import type { Ref } from '#runtime/kernel/ref.ts';
 export const ModelsProtocol = protocol('agent-models', {
   load: tell<{ model: string; sha256: string }>(),
   unload: tell<string>(),
-  generate: tell<{ generation: string; model: string; messages: ChatMessage[]; sampling: SamplingOptions }>(),
+  generate: tell<{ generation: string; model: string; request: GenerationRequest; note: string | undefined }>(),
   cancel: tell<string>(),
 });
 export type ModelsRef = Ref<typeof ModelsProtocol>;

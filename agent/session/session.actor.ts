@@ -181,9 +181,25 @@ export const sessionActor = defineActor({
         case 'unloadModel':
           models.unload(message.model);
           return;
-        case 'generate':
-          models.generate(message);
+        case 'generate': {
+          const { type: _type, generation, model, note, ...request } = message;
+          models.generate({ generation, model, request, note });
           return;
+        }
+        case 'compute': {
+          const reason = 'this agent computes no tasks on models yet';
+          const counts = { promptTokens: 0, completionTokens: 0 };
+          const { generation } = message;
+          send({ type: 'generationEnded', generation, outcome: 'failed', code: 'UNSUPPORTED', reason, ...counts, retryable: false });
+          return;
+        }
+        case 'reattach': {
+          const reason = 'this agent keeps no log of it';
+          const counts = { promptTokens: 0, completionTokens: 0 };
+          const { generation } = message;
+          send({ type: 'generationEnded', generation, outcome: 'failed', code: 'NOT_READY', reason, ...counts, retryable: true });
+          return;
+        }
         case 'cancelGeneration':
           models.cancel(message.generation);
           return;

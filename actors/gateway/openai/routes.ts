@@ -61,8 +61,7 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
         generation,
         model: chat.model,
         pool,
-        messages: [...chat.messages],
-        sampling: chat.sampling,
+        request: { messages: [...chat.messages], sampling: chat.sampling },
         usage: { tenant: by.tenant, apiKey: by.keyId },
         sink: { ...answer.sink, refused: (why) => answer.refused(generationFailed({ ...why, retryable: false }, model.contextSize)) },
       });

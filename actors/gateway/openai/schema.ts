@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import type { ChatMessage, SamplingOptions } from '#actors/contract/generation.ts';
 
 import { badChatRequest } from './schema-errors.ts';
 

@@ -1,6 +1,6 @@
 import type { LlamaContext, LlamaModel, Token } from 'node-llama-cpp';
 
-import type { SamplingOptions } from '#actors/contract/agent-link.ts';
+import type { SamplingOptions } from '#actors/contract/generation.ts';
 
 import type { Credit } from './credit.ts';
 import { createStopStrings } from './stop-strings.ts';

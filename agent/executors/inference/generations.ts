@@ -1,10 +1,11 @@
+import type { GenerationFailure, GenerationRequest } from '#actors/contract/generation.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 
 import { Credit } from './credit.ts';
 import type { LoadedModel } from './engine.ts';
 import type { Evaluating } from './evaluating.ts';
 import { runGeneration } from './generation-run.ts';
-import { type FailureCode, type FromHost, type GenerateCommand, type GenerationEnd, shortReason } from './host-protocol.ts';
+import { type FromHost, type GenerateCommand, type GenerationEnd, shortReason } from './host-protocol.ts';
 import { createTokenBatcher } from './token-batcher.ts';
 
 /**
@@ -21,11 +22,18 @@ interface Generation {
   readonly cancel: AbortController;
 }
 
+const SERVED = new Set(['messages', 'sampling', 'priority', 'maxTokens', 'temperature', 'topP', 'seed', 'stop']);
+
+/** Asks for more than this engine does: better refused than answered wrongly. */
+function isBeyond(request: GenerationRequest): boolean {
+  return Object.entries({ ...request, ...request.sampling }).some(([name, value]) => value !== undefined && !SERVED.has(name));
+}
+
 class Failure extends Error {
-  readonly code: FailureCode;
+  readonly code: GenerationFailure;
   readonly promptTokens: number;
 
-  constructor(code: FailureCode, message: string, promptTokens = 0) {
+  constructor(code: GenerationFailure, message: string, promptTokens = 0) {
     super(message);
     this.code = code;
     this.promptTokens = promptTokens;
@@ -125,7 +133,10 @@ export class Generations {
   #prompt(command: GenerateCommand): ReturnType<LoadedModel['template']['prompt']> {
     const { template, options } = this.#options.loaded;
     try {
-      const prompt = template.prompt(command.messages);
+      const { messages } = command.request;
+      if (messages === undefined || isBeyond(command.request))
+        throw new Failure('UNSUPPORTED', 'This engine does not serve such requests yet.');
+      const prompt = template.prompt(messages);
       if (prompt.length === 0) throw new Error('the chat template makes no prompt of these messages');
       if (prompt.length < options.contextSize) return prompt;
       throw new Failure(
@@ -155,7 +166,7 @@ export class Generations {
       const { contextSize } = loaded.options;
       const { model, context, template } = loaded;
       const { stopTokens, stopTexts } = template;
-      const { sampling } = command;
+      const { sampling } = command.request;
       const during = <T>(work: Promise<T>): Promise<T> => evaluating.during(work);
       const result = await runGeneration({
         model, context, prompt, sampling, contextSize, stopTokens, stopTexts, credit, batcher, cancelled: cancel.signal, evaluating: during,

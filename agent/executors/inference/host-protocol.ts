@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import { GenerationFailure, type GenerationRequest, TokenLogprob } from '#actors/contract/generation.ts';
 
 /**
  * What an agent and its inference host say to each other. The agent parses everything it hears: the host works on model
@@ -19,8 +19,7 @@ export interface LoadOptions {
 
 export interface GenerateCommand {
   readonly id: string;
-  readonly messages: readonly ChatMessage[];
-  readonly sampling: SamplingOptions;
+  readonly request: GenerationRequest;
   /** Tokens that may be sent before more credit comes. */
   readonly credit: number;
 }
@@ -32,28 +31,15 @@ export type ToHost =
   | { readonly type: 'credit'; readonly id: string; readonly tokens: number }
   | { readonly type: 'unload' };
 
-/**
- * Why a generation failed: `CONTEXT_LENGTH` the prompt does not fit, `PROMPT` the chat template refuses the messages,
- * `ENGINE` the engine failed, `BUSY` too many wait already, `NOT_READY` no model is loaded, `UNLOADED` it was taken away,
- * `HOST_LOST` the process ended, `HOST_SILENT` it stopped answering and was killed. The first two would fail anywhere.
- */
-export const FailureCode = z.enum(['CONTEXT_LENGTH', 'PROMPT', 'ENGINE', 'BUSY', 'NOT_READY', 'UNLOADED', 'HOST_LOST', 'HOST_SILENT']);
-export type FailureCode = z.infer<typeof FailureCode>;
-
-/** Whether the same generation may succeed when it is tried again, here or on another device. */
-export function isRetryable(code: FailureCode): boolean {
-  return code !== 'CONTEXT_LENGTH' && code !== 'PROMPT';
-}
-
 const Count = z.number().int().nonnegative();
 const Reason = z.string().max(2000);
 
-const Counts = { promptTokens: Count, completionTokens: Count };
+const Counts = { promptTokens: Count, completionTokens: Count, cachedTokens: Count.optional() };
 
 /** How a generation ended. */
 export const GenerationEnd = z.discriminatedUnion('outcome', [
   z.strictObject({ outcome: z.enum(['stop', 'length', 'cancelled']), ...Counts }),
-  z.strictObject({ outcome: z.literal('failed'), ...Counts, code: FailureCode, reason: Reason }),
+  z.strictObject({ outcome: z.literal('failed'), ...Counts, code: GenerationFailure, reason: Reason }),
 ]);
 export type GenerationEnd = z.infer<typeof GenerationEnd>;
 
@@ -71,6 +57,7 @@ export const FromHost = z.discriminatedUnion('type', [
     from: Count,
     ids: z.array(Count).max(10_000),
     text: z.string().max(1_000_000),
+    logprobs: z.array(TokenLogprob).max(10_000).optional(),
   }),
   z.strictObject({ type: z.literal('ended'), id: z.uuid(), end: GenerationEnd }),
   /** Sent at most every 250 ms while batches are computed, and whenever the last one is done. */

@@ -1,11 +1,11 @@
-import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import type { GenerationFailure, GenerationRequest } from '#actors/contract/generation.ts';
 import { GridError } from '#runtime/errors.ts';
 import type { Cancellable } from '#runtime/kernel/host.ts';
 
 import { type ForkedHost, forkHost } from './forked-host.ts';
 import { hostEnvironment } from './host-environment.ts';
 import { defaultThreads, type HostLimits, type InferenceHostOptions, LIMITS } from './host-options.ts';
-import { type FailureCode, type FromHost, shortReason } from './host-protocol.ts';
+import { type FromHost, shortReason } from './host-protocol.ts';
 import { fileIdentity, inspectModelFile, type ModelFile } from './model-file.ts';
 import { type GenerationSink, RunningGenerations } from './running-generations.ts';
 import { createWatchdog } from './watchdog.ts';
@@ -26,8 +26,7 @@ import { createWatchdog } from './watchdog.ts';
 export interface GenerateRequest {
   /** A UUID that no other running generation has. */
   readonly generation: string;
-  readonly messages: readonly ChatMessage[];
-  readonly sampling: SamplingOptions;
+  readonly request: GenerationRequest;
 }
 
 export interface GenerationHandle {
@@ -55,7 +54,7 @@ interface Session {
   readonly process: ForkedHost;
   phase: 'loading' | 'ready' | 'draining';
   /** Why it was killed; otherwise its exit says why it ended. */
-  verdict: { code: FailureCode; reason: string } | undefined;
+  verdict: { code: GenerationFailure; reason: string } | undefined;
   readonly ended: PromiseWithResolvers<void>;
   readonly loaded: PromiseWithResolvers<void>;
   readonly timers: Set<Cancellable>;
@@ -79,7 +78,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     condemn('HOST_SILENT', `the engine gave no sign of life for ${limits.silenceMs} ms`),
   );
 
-  function condemn(code: FailureCode, reason: string): void {
+  function condemn(code: GenerationFailure, reason: string): void {
     if (session === undefined) return;
     session.verdict ??= { code, reason: shortReason(reason) };
     session.process.kill();
@@ -108,7 +107,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
       case 'loadFailed':
         return condemn('NOT_READY', message.reason);
       case 'tokens':
-        if (!running.tokens(message.id, message.from, message.ids, message.text)) condemn('HOST_LOST', 'the inference host lost tokens');
+        if (!running.tokens(message.id, message)) condemn('HOST_LOST', 'the inference host lost tokens');
         return undefined;
       case 'accepted':
         own.unconfirmed.delete(message.id);
@@ -231,7 +230,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     await own.ended.promise;
   }
 
-  function generate({ generation, messages, sampling }: GenerateRequest, sink: GenerationSink): GenerationHandle {
+  function generate({ generation, request }: GenerateRequest, sink: GenerationSink): GenerationHandle {
     const own = session;
     if (own?.phase !== 'ready' || running.has(generation)) {
       const reason = running.has(generation) ? `a generation ${generation} runs already` : `the model ${name} is not loaded here`;
@@ -241,7 +240,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     }
     running.add(generation, sink);
     own.unconfirmed.add(generation);
-    own.process.send({ type: 'generate', id: generation, messages, sampling, credit: limits.credit });
+    own.process.send({ type: 'generate', id: generation, request, credit: limits.credit });
     watchdog.arm();
     return {
       cancel() {

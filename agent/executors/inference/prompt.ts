@@ -1,6 +1,6 @@
 import { type ChatHistoryItem, type ChatWrapper, LlamaText, type LlamaModel, resolveChatWrapper, type Token } from 'node-llama-cpp';
 
-import type { ChatMessage } from '#actors/contract/agent-link.ts';
+import type { ChatMessage } from '#actors/contract/generation.ts';
 
 /** Messages in, tokens out, by the chat template that the model brought with it. */
 export interface ChatTemplate {
@@ -19,6 +19,7 @@ export interface ChatTemplate {
 
 function historyOf(messages: readonly ChatMessage[]): ChatHistoryItem[] {
   const history = messages.map(({ role, content }): ChatHistoryItem => {
+    if (role === 'tool') throw new Error('the messages of tools are not served yet');
     if (role === 'assistant') return { type: 'model', response: [content] };
     return { type: role, text: content };
   });

@@ -1,4 +1,6 @@
-import { type FailureCode, type GenerationEnd, isRetryable } from './host-protocol.ts';
+import { type GenerationFailure, isRetryable, type TokenLogprob } from '#actors/contract/generation.ts';
+
+import type { GenerationEnd } from './host-protocol.ts';
 
 /** How a generation ended, as the agent reports it. */
 export type GenerationOutcome =
@@ -6,13 +8,14 @@ export type GenerationOutcome =
       readonly outcome: 'stop' | 'length' | 'cancelled';
       readonly promptTokens: number;
       readonly completionTokens: number;
+      readonly cachedTokens?: number | undefined;
       readonly retryable: false;
     }
   | {
       readonly outcome: 'failed';
       readonly promptTokens: number;
       readonly completionTokens: number;
-      readonly code: FailureCode;
+      readonly code: GenerationFailure;
       readonly reason: string;
       /** Whether the same request may succeed when it is tried again, here or elsewhere. */
       readonly retryable: boolean;
@@ -21,8 +24,15 @@ export type GenerationOutcome =
 /** Where a generation's tokens go. `ended` comes exactly once, and nothing after it. */
 export interface GenerationSink {
   /** `from` is the position of the first of `ids` in the answer. Text lags behind ids inside a character or a possible stop string. */
-  tokens(from: number, ids: readonly number[], text: string): void;
+  tokens(from: number, ids: readonly number[], text: string, logprobs?: readonly TokenLogprob[]): void;
   ended(outcome: GenerationOutcome): void;
+}
+
+export interface TokenBatch {
+  readonly from: number;
+  readonly ids: readonly number[];
+  readonly text: string;
+  readonly logprobs?: readonly TokenLogprob[] | undefined;
 }
 
 interface Running {
@@ -54,12 +64,12 @@ export class RunningGenerations {
   }
 
   /** Hands tokens on. False when they do not continue what came before: then the host is not to be believed. */
-  tokens(id: string, from: number, ids: readonly number[], text: string): boolean {
+  tokens(id: string, { from, ids, text, logprobs }: TokenBatch): boolean {
     const running = this.#running.get(id);
     if (running === undefined) return true;
     if (from !== running.received) return false;
     running.received += ids.length;
-    running.sink.tokens(from, ids, text);
+    running.sink.tokens(from, ids, text, logprobs);
     return true;
   }
 
@@ -75,7 +85,7 @@ export class RunningGenerations {
   }
 
   /** Ends all of them with one reason. */
-  failAll(code: FailureCode, reason: string): void {
+  failAll(code: GenerationFailure, reason: string): void {
     // Ending one removes it, so the list is taken first.
     const all = Array.from(this.#running, ([id, { received }]) => ({ id, received }));
     for (const { id, received } of all) {

@@ -17,8 +17,10 @@ let announced = false;
 const answer = model.generate(
   {
     generation: randomUUID(),
-    messages: [{ role: 'user', content: 'go on' }],
-    sampling: { maxTokens: 1_000_000, temperature: 1, topP: 1, seed: 1, stop: [] },
+    request: {
+      messages: [{ role: 'user', content: 'go on' }],
+      sampling: { maxTokens: 1_000_000, temperature: 1, topP: 1, seed: 1, stop: [] },
+    },
   },
   {
     tokens(_from, ids) {

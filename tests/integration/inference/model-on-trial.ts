@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import { expect, onTestFinished } from 'vitest';
 
-import type { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import type { ChatMessage, SamplingOptions } from '#actors/contract/generation.ts';
 import { createInferenceHost, type GenerationHandle, type InferenceHost } from '#agent/executors/inference/inference-host.ts';
 import type { InferenceHostOptions, ModelState } from '#agent/executors/inference/host-options.ts';
 import type { GenerationOutcome } from '#agent/executors/inference/running-generations.ts';
@@ -48,7 +48,7 @@ function collect(model: InferenceHost, messages: ChatMessage[], options: Samplin
   const outcome = Promise.withResolvers<GenerationOutcome>();
   const waiting: { tokens: number; resolve: () => void }[] = [];
   const handle = model.generate(
-    { generation: randomUUID(), messages, sampling: options },
+    { generation: randomUUID(), request: { messages, sampling: options } },
     {
       tokens(from, more, text) {
         expect(from).toBe(ids.length);

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { ChatMessage, SamplingOptions } from '#actors/contract/agent-link.ts';
+import { ChatMessage, SamplingOptions } from '#actors/contract/generation.ts';
 import { BadChatRequest, openAiError } from '#actors/gateway/openai/errors.ts';
 import { type ChatRequest, parseChatRequest } from '#actors/gateway/openai/schema.ts';
 

@@ -15,10 +15,10 @@ function setUp() {
 describe('the book of running generations', () => {
   it('hands tokens on in their order and notices a gap', () => {
     const { book, seen } = setUp();
-    expect(book.tokens('a', 0, [1, 2], 'x')).toBe(true);
-    expect(book.tokens('a', 2, [3], 'y')).toBe(true);
-    expect(book.tokens('a', 5, [9], 'z')).toBe(false);
-    expect(seen).toEqual([[0, [1, 2], 'x'], [2, [3], 'y']]); // prettier-ignore
+    expect(book.tokens('a', { from: 0, ids: [1, 2], text: 'x' })).toBe(true);
+    expect(book.tokens('a', { from: 2, ids: [3], text: 'y' })).toBe(true);
+    expect(book.tokens('a', { from: 5, ids: [9], text: 'z' })).toBe(false);
+    expect(seen).toEqual([[0, [1, 2], "x", undefined], [2, [3], "y", undefined]]); // prettier-ignore
   });
 
   it('ends each of them once and hears nothing after that', () => {
@@ -26,7 +26,7 @@ describe('the book of running generations', () => {
     book.end('a', { outcome: 'stop', ...counts }, false);
     book.end('a', { outcome: 'length', ...counts }, false);
     book.failAll('HOST_LOST', 'gone');
-    expect(book.tokens('a', 0, [1], 'x')).toBe(true);
+    expect(book.tokens('a', { from: 0, ids: [1], text: 'x' })).toBe(true);
     expect(outcomes).toEqual([{ outcome: 'stop', ...counts, retryable: false }]);
     expect(seen).toEqual([]);
     expect(book.size).toBe(0);
@@ -48,7 +48,7 @@ describe('the book of running generations', () => {
 
   it('counts what had arrived when the host was lost', () => {
     const { book, outcomes } = setUp();
-    book.tokens('a', 0, [1, 2, 3], 'x');
+    book.tokens('a', { from: 0, ids: [1, 2, 3], text: 'x' });
     book.failAll('HOST_LOST', 'gone');
     expect(outcomes).toEqual([
       { outcome: 'failed', code: 'HOST_LOST', reason: 'gone', promptTokens: 0, completionTokens: 3, retryable: true },
