@@ -1,44 +1,98 @@
 import { admissible, anyMayRun } from '../claim-rules.ts';
-import { BARRING_ATTEMPT_STATES, OPEN_SHARD_STATES } from '../shard-rules.ts';
+import { BARRING_ATTEMPT_STATES, OPEN_SHARD_STATES, type ShardUnderChange } from '../shard-rules.ts';
 import type { Candidate, ClaimRequest, Lease } from '../store.ts';
 import { bySubmission } from './jobs.ts';
-import { addAttempt, attemptsOfShard, holdEpoch, type MemoryJob, type Tables } from './tables.ts';
+import { addAttempt, attemptsOfShard, checkEpoch, type Tables } from './tables.ts';
+import type { Connection, Transaction } from './transaction.ts';
 
-/** Candidates, placement and leases in one go. */
-export function claim(tables: Tables, request: ClaimRequest): readonly Lease[] {
-  const jobs = [...tables.jobs.values()].filter(({ row }) => row.state === 'running' && request.epochs.has(row.partition));
-  for (const { row } of jobs) holdEpoch(tables, row.partition, request.epochs.get(row.partition));
-  const candidates = findCandidates(tables, jobs, request);
-  if (candidates.length === 0) return [];
-  return admissible(candidates, request.devices, request.place(candidates)).map(({ candidate, device }) =>
-    lease(tables, candidate, device, request),
-  );
+/** Statement for statement what `postgres/claim.ts` does: hold partitions, lock candidates (skip locked), read them anew, write. */
+export async function claim(connection: Connection, tables: Tables, request: ClaimRequest): Promise<readonly Lease[]> {
+  const devices = [...new Set(request.devices)];
+  if (devices.length === 0 || request.epochs.size === 0 || request.limit <= 0) return [];
+  return connection.transaction('claim', async (tx) => {
+    const partitions = await holdPartitionsWithWork(tx, tables, request.epochs);
+    if (partitions.size === 0) return [];
+    const locked = await lockCandidates(tx, tables, { partitions, devices, limit: request.limit });
+    if (locked.length === 0) return [];
+    const candidates = (await readCandidates(tx, tables, locked)).filter(({ barred }) => anyMayRun(devices, barred));
+    const leases = admissible(candidates, devices, request.place(candidates));
+    return leases.length === 0 ? [] : write(tx, tables, leases, request);
+  });
 }
 
-function findCandidates(tables: Tables, jobs: readonly MemoryJob[], { devices, limit }: ClaimRequest): readonly Candidate[] {
-  const ordered = jobs.toSorted((a, b) => b.row.spec.priority - a.row.spec.priority || bySubmission(a, b));
-  const found: Candidate[] = [];
-  for (const { row, shards } of ordered) {
+type Leases = ReturnType<typeof admissible>;
+
+async function holdPartitionsWithWork(tx: Transaction, tables: Tables, epochs: ReadonlyMap<number, number>): Promise<ReadonlySet<number>> {
+  await tx.statement();
+  const withWork = new Set<number>();
+  for (const { row } of tables.jobs.values()) if (row.state === 'running' && epochs.has(row.partition)) withWork.add(row.partition);
+  for (const partition of [...withWork].sort((a, b) => a - b)) {
+    await tx.lock('partition', [partition], 'share');
+    checkEpoch(tables, partition, epochs.get(partition));
+  }
+  return withWork;
+}
+
+interface Wanted {
+  readonly partitions: ReadonlySet<number>;
+  readonly devices: readonly string[];
+  readonly limit: number;
+}
+
+/** One step without a wait: past the shards that somebody else holds. */
+async function lockCandidates(
+  tx: Transaction,
+  tables: Tables,
+  { partitions, devices, limit }: Wanted,
+): Promise<readonly ShardUnderChange[]> {
+  await tx.statement();
+  const jobs = [...tables.jobs.values()].filter(({ row }) => row.state === 'running' && partitions.has(row.partition));
+  jobs.sort((a, b) => b.row.spec.priority - a.row.spec.priority || bySubmission(a, b));
+  const locked: ShardUnderChange[] = [];
+  for (const { shards } of jobs) {
     for (const shard of shards) {
-      if (found.length >= limit) return found;
+      if (locked.length >= limit) return locked;
       if (shard.wanted === 0 || !OPEN_SHARD_STATES.includes(shard.state)) continue;
-      const barring = attemptsOfShard(tables, shard).filter((attempt) => BARRING_ATTEMPT_STATES.includes(attempt.state));
-      const barred = [...new Set(barring.map((attempt) => attempt.device))];
-      if (!anyMayRun(devices, barred)) continue;
-      const { id: shardId, index, wanted } = shard;
-      found.push({ shardId, job: row.id, partition: row.partition, index, wanted, priority: row.spec.priority, barred });
+      if (!anyMayRun(devices, barredFrom(tables, shard))) continue;
+      if (tx.tryLock('shard', shard.id, 'no key update')) locked.push(shard);
     }
   }
-  return found;
+  return locked;
 }
 
-function lease(tables: Tables, { shardId, job, partition, index }: Candidate, device: string, { epochs, at }: ClaimRequest): Lease {
-  const shard = tables.shards.get(shardId);
-  const epoch = epochs.get(partition);
-  if (!shard || epoch === undefined) throw new Error(`Shard ${shardId} was a candidate a moment ago.`);
-  shard.wanted -= 1;
-  if (shard.state === 'pending') shard.state = 'leased';
-  const fence = { epoch, seq: (tables.fences += 1) };
-  addAttempt(tables, { fence, job, shardId, index, device, state: 'leased', leasedAt: at, endedAt: null, reason: null });
-  return { fence, job, partition, shardId, index, device };
+/** A new statement: what is barred may have changed before the lock came. Holds the jobs' rows, so that none is stopped meanwhile. */
+async function readCandidates(tx: Transaction, tables: Tables, locked: readonly ShardUnderChange[]): Promise<readonly Candidate[]> {
+  await tx.statement();
+  const barred = new Map(locked.map((shard) => [shard.id, barredFrom(tables, shard)]));
+  for (const id of new Set(locked.map(({ job }) => job))) await tx.lock('job', [id], 'share');
+  return locked.flatMap(({ id: shardId, job: id, index, wanted }) => {
+    const row = tables.jobs.get(id)?.row;
+    if (row?.state !== 'running') return [];
+    return [{ shardId, job: id, partition: row.partition, index, wanted, priority: row.spec.priority, barred: barred.get(shardId) ?? [] }];
+  });
+}
+
+function barredFrom(tables: Tables, shard: ShardUnderChange): string[] {
+  const barred = new Set<string>();
+  for (const { state, device } of attemptsOfShard(tables, shard)) if (BARRING_ATTEMPT_STATES.includes(state)) barred.add(device);
+  return [...barred];
+}
+
+async function write(tx: Transaction, tables: Tables, leases: Leases, { epochs, at }: ClaimRequest): Promise<readonly Lease[]> {
+  await tx.statement();
+  const taken = new Map<number, number>();
+  const made = leases.map(({ candidate: { shardId, job, partition, index }, device }): Lease => {
+    const epoch = epochs.get(partition);
+    if (epoch === undefined) throw new Error(`Partition ${partition} was held a moment ago.`);
+    const fence = { epoch, seq: (tables.fences += 1) };
+    addAttempt(tx, tables, { fence, job, shardId, index, device, state: 'leased', leasedAt: at, endedAt: null, reason: null });
+    taken.set(shardId, (taken.get(shardId) ?? 0) + 1);
+    return { fence, job, partition, shardId, index, device };
+  });
+  for (const [id, count] of taken) {
+    await tx.lock('shard', [id], 'no key update');
+    const shard = tables.shards.get(id);
+    if (shard) tx.set(shard, { wanted: shard.wanted - count, state: shard.state === 'pending' ? 'leased' : shard.state });
+  }
+  return made;
 }

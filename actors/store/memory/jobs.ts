@@ -4,8 +4,10 @@ import { emptyTally } from '../job-tally.ts';
 import { partitionOf } from '../partition.ts';
 import { OPEN_SHARD_STATES, VOTING_ATTEMPT_STATES, type ShardUnderChange } from '../shard-rules.ts';
 import { storableText } from '../storable-text.ts';
-import type { JobRow, NewJob, ShardRow, Store } from '../store.ts';
-import { attemptsOfShard, holdEpoch, type MemoryJob, type Tables } from './tables.ts';
+import type { ActiveJob, JobRow, NewJob, ShardRow, Store } from '../store.ts';
+import { RolledBack } from './row-locks.ts';
+import { attemptsOfShard, checkEpoch, holdEpochs, type MemoryAttempt, type MemoryJob, type Tables } from './tables.ts';
+import type { Connection, Transaction } from './transaction.ts';
 
 type Jobs = Pick<
   Store,
@@ -26,95 +28,164 @@ type Jobs = Pick<
 
 const FINAL: ReadonlySet<JobState> = new Set(['done', 'failed', 'cancelled']);
 
-export function jobVerbs(tables: Tables): Jobs {
+export function jobVerbs(connection: Connection, tables: Tables): Jobs {
   return {
-    createJob: async (job, epoch) => {
-      holdEpoch(tables, partitionOf(job.id), epoch);
-      const there = tables.jobs.get(job.id);
-      if (there) return { created: false, job: jobRow(there) };
-      const made = newJob(tables, job);
-      return { created: true, job: jobRow(made) };
-    },
-    findJob: async (id) => {
-      const job = tables.jobs.get(id);
-      return job ? jobRow(job) : null;
-    },
-    listJobs: async (tenant, limit) =>
-      [...tables.jobs.values()]
-        .filter(({ row }) => tenant === null || row.tenant === tenant)
-        .sort((a, b) => b.row.submittedAt - a.row.submittedAt || (a.row.id < b.row.id ? 1 : -1))
-        .slice(0, limit)
-        .map(jobRow),
-    tallyJobs: async (ids) =>
-      new Map(
-        ids.flatMap((id) => {
-          const job = tables.jobs.get(id);
-          if (!job) return [];
-          const tally = emptyTally();
-          for (const shard of job.shards) tally.counts[shard.state] += 1;
-          tally.votes = countVotes(job);
-          return [[id, tally] as const];
-        }),
+    createJob: (job, epoch) =>
+      connection.transaction('createJob', async (tx) => {
+        await holdEpochs(tx, tables, [[partitionOf(job.id), epoch]]);
+        await tx.statement();
+        await tx.lock('new job', [job.id], 'update');
+        const there = tables.jobs.get(job.id);
+        if (there) return { created: false, job: jobRow(there) };
+        return { created: true, job: jobRow(newJob(tx, tables, job)) };
+      }),
+    findJob: (id) =>
+      connection.read('findJob', () => {
+        const job = tables.jobs.get(id);
+        return job ? jobRow(job) : null;
+      }),
+    listJobs: (tenant, limit) =>
+      connection.read('listJobs', () =>
+        [...tables.jobs.values()]
+          .filter(({ row }) => tenant === null || row.tenant === tenant)
+          .sort((a, b) => b.row.submittedAt - a.row.submittedAt || (a.row.id < b.row.id ? 1 : -1))
+          .slice(0, limit)
+          .map(jobRow),
       ),
-    openJobs: async (partitions) =>
-      [...tables.jobs.values()]
-        .filter(({ row }) => !FINAL.has(row.state) && partitions.includes(row.partition))
-        .sort(bySubmission)
-        .map(({ row: { id, partition } }) => ({ id, partition })),
-    activateJob: async (id, epoch) => {
-      holdEpoch(tables, partitionOf(id), epoch);
-      const job = tables.jobs.get(id);
-      if (!job) return null;
-      const open = job.shards.filter(isOpen);
-      const openIds = new Set(open.map((shard) => shard.id));
-      const attempts = open.flatMap((shard) => attemptsOfShard(tables, shard)).filter((a) => VOTING_ATTEMPT_STATES.includes(a.state));
-      return {
-        job: jobRow(job),
-        shards: job.shards.map(shardRow),
-        attempts: attempts.sort((a, b) => a.fence.seq - b.fence.seq).map((attempt) => ({ ...attempt })),
-        votes: job.votes.filter((vote) => vote.refusal === null && openIds.has(vote.shardId)),
-        voteCount: countVotes(job),
-      };
-    },
-    moveJob: async (id, epoch, from, to, reason, at) => {
-      holdEpoch(tables, partitionOf(id), epoch);
-      const job = tables.jobs.get(id);
-      if (!job || !from.includes(job.row.state)) return false;
-      const why = reason === null ? null : storableText(reason);
-      job.row = { ...job.row, state: to, reason: why, finishedAt: FINAL.has(to) ? at : null };
-      if (to === 'cancelled' || to === 'failed') stopShards(tables, job, { reason: why ?? `job ${to}`, at });
-      return true;
-    },
-    unblockMerge: async (id, epoch) => {
-      holdEpoch(tables, partitionOf(id), epoch);
-      const merge = tables.jobs.get(id)?.shards.find((shard) => shard.state === 'blocked');
-      if (!merge) return false;
-      merge.state = 'pending';
-      return true;
-    },
-    seal: async (manifest, epoch) => {
-      holdEpoch(tables, partitionOf(manifest.job), epoch);
-      const job = tables.jobs.get(manifest.job);
-      const sealed = tables.manifests.get(manifest.job);
-      if (sealed) return sealed.body === manifest.body && sealed.signature === manifest.signature;
-      if (!job || FINAL.has(job.row.state) || job.shards.some((shard) => shard.state !== 'provisional')) return false;
-      job.row = { ...job.row, state: 'done', finishedAt: manifest.sealedAt };
-      for (const shard of job.shards) shard.state = 'sealed';
-      tables.manifests.set(manifest.job, { ...manifest });
-      return true;
-    },
-    findManifest: async (job) => tables.manifests.get(job) ?? null,
+    tallyJobs: (ids) =>
+      connection.read(
+        'tallyJobs',
+        () =>
+          new Map(
+            ids.flatMap((id) => {
+              const job = tables.jobs.get(id);
+              if (!job) return [];
+              const tally = emptyTally();
+              for (const shard of job.shards) tally.counts[shard.state] += 1;
+              tally.votes = countVotes(job);
+              return [[id, tally] as const];
+            }),
+          ),
+      ),
+    openJobs: (partitions) =>
+      connection.read('openJobs', () =>
+        [...tables.jobs.values()]
+          .filter(({ row }) => !FINAL.has(row.state) && partitions.includes(row.partition))
+          .sort(bySubmission)
+          .map(({ row: { id, partition } }) => ({ id, partition })),
+      ),
+    activateJob: (id, epoch) => connection.transaction('activateJob', (tx) => activate(tx, tables, id, epoch)),
+    moveJob: (id, epoch, from, to, reason, at) =>
+      connection.transaction('moveJob', async (tx) => {
+        await holdEpochs(tx, tables, [[partitionOf(id), epoch]]);
+        const stops = to === 'cancelled' || to === 'failed';
+        if (stops) await lockShards(tx, tables, id);
+        await tx.statement();
+        const job = tables.jobs.get(id);
+        if (!job || !from.includes(job.row.state)) return false;
+        await tx.lock('job', [id], 'no key update');
+        if (!from.includes(job.row.state)) return false;
+        const why = reason === null ? null : storableText(reason);
+        const row = { ...job.row, state: to, reason: why, finishedAt: FINAL.has(to) ? at : null };
+        tx.set<MemoryJob>(job, { row });
+        if (stops) await stopShards(tx, tables, { ...job, row }, { reason: why ?? `job ${to}`, at });
+        return true;
+      }),
+    unblockMerge: (id, epoch) =>
+      connection.transaction('unblockMerge', async (tx) => {
+        await holdEpochs(tx, tables, [[partitionOf(id), epoch]]);
+        await tx.statement();
+        const merge = tables.jobs.get(id)?.shards.find((shard) => shard.state === 'blocked');
+        if (!merge) return false;
+        await tx.lock('shard', [merge.id], 'no key update');
+        if (merge.state !== 'blocked') return false;
+        tx.set(merge, { state: 'pending' });
+        return true;
+      }),
+    seal: (manifest, epoch) =>
+      connection.transaction('seal', async (tx) => {
+        await holdEpochs(tx, tables, [[partitionOf(manifest.job), epoch]]);
+        await lockShards(tx, tables, manifest.job);
+        const job = tables.jobs.get(manifest.job);
+        const ready = job !== undefined && job.shards.every((shard) => shard.state === 'provisional');
+        if (!ready) {
+          await tx.statement();
+          const sealed = tables.manifests.get(manifest.job);
+          return sealed?.body === manifest.body && sealed.signature === manifest.signature;
+        }
+        await tx.statement();
+        await tx.lock('job', [manifest.job], 'no key update');
+        if (FINAL.has(job.row.state)) return false;
+        tx.set<MemoryJob>(job, { row: { ...job.row, state: 'done', finishedAt: manifest.sealedAt } });
+        for (const shard of job.shards) tx.set(shard, { state: 'sealed' });
+        tx.put(tables.manifests, manifest.job, { ...manifest });
+        return true;
+      }),
+    findManifest: (job) => connection.read('findManifest', () => tables.manifests.get(job) ?? null),
 
-    votesOf: async (id, index) =>
-      (tables.jobs.get(id)?.votes ?? []).filter((vote) => index === null || vote.index === index).sort((a, b) => a.index - b.index),
-    attemptsOf: async (id, index) =>
-      (tables.jobs.get(id)?.shards ?? [])
-        .filter((shard) => index === null || shard.index === index)
-        .flatMap((shard) => attemptsOfShard(tables, shard))
-        .map((attempt) => ({ ...attempt })),
-    shardsOf: async (id, index) =>
-      (tables.jobs.get(id)?.shards ?? []).filter((s) => index === undefined || s.index === index).map(shardRow),
+    votesOf: (id, index) =>
+      connection.read('votesOf', () =>
+        (tables.jobs.get(id)?.votes ?? []).filter((vote) => index === null || vote.index === index).sort((a, b) => a.index - b.index),
+      ),
+    attemptsOf: (id, index) =>
+      connection.read('attemptsOf', () =>
+        (tables.jobs.get(id)?.shards ?? [])
+          .filter((shard) => index === null || shard.index === index)
+          .flatMap((shard) => attemptsOfShard(tables, shard))
+          .map((attempt) => ({ ...attempt })),
+      ),
+    shardsOf: (id, index) =>
+      connection.read('shardsOf', () =>
+        (tables.jobs.get(id)?.shards ?? []).filter((s) => index === undefined || s.index === index).map(shardRow),
+      ),
   };
+}
+
+/**
+ * REPEATABLE READ: one snapshot, taken by the first statement, for all that is answered. A lock on a row that was changed
+ * since then ends the transaction (it is run again); one that was only held by others does not make the snapshot newer.
+ */
+async function activate(tx: Transaction, tables: Tables, id: string, epoch: number): Promise<ActiveJob | null> {
+  await tx.statement();
+  const partition = partitionOf(id);
+  const seenEpoch = tables.epochs.get(partition);
+  const job = tables.jobs.get(id);
+  const seenRow = job?.row;
+  const snapshot = job && activeJob(tables, job);
+  await tx.lock('partition', [partition], 'share');
+  if (tables.epochs.get(partition) !== seenEpoch) throw new RolledBack('40001');
+  checkEpoch(tables, partition, epoch);
+  await tx.statement();
+  if (!job || !snapshot) return null;
+  await tx.lock('job', [id], 'no key update');
+  if (job.row !== seenRow) throw new RolledBack('40001');
+  // Another row, as PostgreSQL makes one: whoever saw the old one and wants it locked now is told.
+  tx.set<MemoryJob>(job, { row: { ...job.row } });
+  return snapshot;
+}
+
+function activeJob(tables: Tables, job: MemoryJob): ActiveJob {
+  const open = job.shards.filter(isOpen);
+  const openIds = new Set(open.map((shard) => shard.id));
+  const attempts = open.flatMap((shard) => attemptsOfShard(tables, shard)).filter((a) => VOTING_ATTEMPT_STATES.includes(a.state));
+  return {
+    job: jobRow(job),
+    shards: job.shards.map(shardRow),
+    attempts: attempts.sort((a, b) => a.fence.seq - b.fence.seq).map((attempt) => ({ ...attempt })),
+    votes: job.votes.filter((vote) => vote.refusal === null && openIds.has(vote.shardId)),
+    voteCount: countVotes(job),
+  };
+}
+
+/** All shards of a job, in id order, as everybody locks them. */
+async function lockShards(tx: Transaction, tables: Tables, id: string): Promise<void> {
+  await tx.statement();
+  const shards = tables.jobs.get(id)?.shards ?? [];
+  await tx.lock(
+    'shard',
+    shards.map((shard) => shard.id),
+    'no key update',
+  );
 }
 
 /** Claims and lists take jobs in this order: as they were submitted. */
@@ -122,12 +193,12 @@ export function bySubmission(a: MemoryJob, b: MemoryJob): number {
   return a.row.submittedAt - b.row.submittedAt || (a.row.id < b.row.id ? -1 : 1);
 }
 
-function newJob(tables: Tables, { id, tenant, submittedBy, spec, at }: NewJob): MemoryJob {
+function newJob(tx: Transaction, tables: Tables, { id, tenant, submittedBy, spec, at }: NewJob): MemoryJob {
   const shards = Array.from({ length: shardCount(spec) }, (_, index): ShardUnderChange => {
     const state = index < mapShardCount(spec) ? 'pending' : 'blocked';
     return { id: (tables.shardIds += 1), job: id, index, state, wanted: spec.quorum, failures: 0, output: null };
   });
-  for (const shard of shards) tables.shards.set(shard.id, shard);
+  for (const shard of shards) tx.put(tables.shards, shard.id, shard);
   const row: JobRow = {
     id,
     partition: partitionOf(id),
@@ -139,21 +210,23 @@ function newJob(tables: Tables, { id, tenant, submittedBy, spec, at }: NewJob): 
     submittedAt: at,
     finishedAt: null,
   };
-  const job = { row, shards, votes: [] };
-  tables.jobs.set(id, job);
+  const job: MemoryJob = { row, shards, votes: [] };
+  tx.put(tables.jobs, id, job);
   return job;
 }
 
-function stopShards(tables: Tables, job: MemoryJob, { reason, at }: { reason: string; at: number }): void {
+async function stopShards(tx: Transaction, tables: Tables, job: MemoryJob, end: { reason: string; at: number }): Promise<void> {
+  await tx.statement();
   for (const shard of job.shards) {
-    if (job.row.state === 'failed' && isOpen(shard) && shard.failures >= job.row.spec.maxFailures) shard.state = 'failed';
-    shard.wanted = 0;
-    for (const attempt of tables.attemptsOfShard.get(shard.id) ?? []) {
+    for (const attempt of attemptsOfShard(tables, shard)) {
       if (!VOTING_ATTEMPT_STATES.includes(attempt.state)) continue;
-      attempt.state = 'released';
-      attempt.endedAt ??= at;
-      attempt.reason = reason;
+      tx.set<MemoryAttempt>(attempt, { state: 'released', endedAt: attempt.endedAt ?? end.at, reason: end.reason });
     }
+  }
+  await tx.statement();
+  for (const shard of job.shards) {
+    const gaveUp = job.row.state === 'failed' && isOpen(shard) && shard.failures >= job.row.spec.maxFailures;
+    tx.set(shard, gaveUp ? { wanted: 0, state: 'failed' } : { wanted: 0 });
   }
 }
 

@@ -1,59 +1,80 @@
 import { randomBytes } from 'node:crypto';
 
-import { storableText } from '../storable-text.ts';
 import type { Store } from '../store.ts';
 import { accessVerbs } from './access.ts';
 import { claim } from './claim.ts';
 import { commit } from './commit.ts';
 import { deviceVerbs } from './devices.ts';
 import { jobVerbs } from './jobs.ts';
+import { recordVerbs } from './records.ts';
 import { emptyTables } from './tables.ts';
+import { Connection, ConnectionLost, Engine, type Pace } from './transaction.ts';
 
 export interface MemoryStoreOptions {
   /** Makes the cluster secret; default: the operating system's randomness. A simulation gives its seeded one. */
   readonly randomBytes?: (length: number) => Uint8Array;
 }
 
-/**
- * The grid's memory without a database, for tests and simulation: the same verbs with the same meaning, gone with the
- * process. Every verb is one step: nothing ever runs beside it.
- */
-export function createMemoryStore({ randomBytes: random = randomBytes }: MemoryStoreOptions = {}): Store {
+export interface MemoryDatabaseOptions extends MemoryStoreOptions {
+  /** How many of the last commits `failOver` can take back; default 0. */
+  readonly history?: number;
+}
+
+/** One coordinator's connection to a memory database. */
+export interface MemoryConnection {
+  readonly store: Store;
+  /** The process behind it died: the server rolls back what it had open. */
+  close(): void;
+}
+
+/** Tables in memory, for as many coordinators as a simulation has, and what can happen to a database server. */
+export interface MemoryDatabase {
+  /** `pace` says how long this client's statements take and which of them fail. */
+  connect(pace?: Pace): MemoryConnection;
+  /**
+   * The server dies and comes back: whatever was open is rolled back, every connection's next word fails once. As many of
+   * the last commits as named, at most `history`, are gone, as when a replica that was behind takes over.
+   *
+   * @returns how many commits were lost
+   */
+  failOver(lostCommits: number): number;
+  /** Transactions that are open, and rows that are locked: both 0 when nobody is at work. */
+  readonly busy: { readonly transactions: number; readonly lockedRows: number };
+  /** Commits so far. */
+  readonly commits: number;
+}
+
+/** The same verbs as on PostgreSQL, with its isolation (`transaction.ts`), gone with the process. */
+export function createMemoryDatabase({ randomBytes: random = randomBytes, history = 0 }: MemoryDatabaseOptions = {}): MemoryDatabase {
   const tables = emptyTables();
+  const engine = new Engine(history);
   return {
-    ...accessVerbs(tables, () => random(32)),
-    ...deviceVerbs(tables),
-    ...jobVerbs(tables),
-
-    claim: async (request) => claim(tables, request),
-    commit: async (changes) => commit(tables, changes),
-
-    recordObject: async ({ sha256, size }) => {
-      if (!tables.objects.has(sha256)) tables.objects.set(sha256, size);
+    connect(pace) {
+      const connection = new Connection(engine, pace);
+      const store: Store = {
+        ...accessVerbs(connection, tables, () => random(32)),
+        ...deviceVerbs(connection, tables),
+        ...jobVerbs(connection, tables),
+        ...recordVerbs(connection, tables),
+        claim: (request) => claim(connection, tables, request),
+        commit: (changes) => commit(connection, tables, changes),
+      };
+      return { store, close: () => connection.close() };
     },
-    hasObjects: async (sha256) =>
-      new Map(
-        sha256.flatMap((hash) => {
-          const size = tables.objects.get(hash);
-          return size === undefined ? [] : [[hash, size] as const];
-        }),
-      ),
-
-    recordModels: async (models) => {
-      for (const model of models) tables.models.set(`${model.sha256} ${model.name}`, { ...model });
+    failOver(lostCommits) {
+      for (const tx of engine.open) tx.lose(new ConnectionLost());
+      return engine.lose(lostCommits);
     },
-    recordUsage: async (usage) => {
-      if (!tables.usage.has(usage.id)) tables.usage.set(usage.id, { ...usage });
+    get busy() {
+      return { transactions: engine.open.size, lockedRows: engine.locks.size };
     },
-    recordEvents: async (events) => {
-      for (const event of events) {
-        tables.events.push({ ...event, subject: storableText(event.subject), text: storableText(event.text) });
-      }
+    get commits() {
+      return engine.commits;
     },
-    listEvents: async (subject, limit) =>
-      tables.events
-        .toReversed()
-        .filter((event) => subject === null || event.subject === subject)
-        .slice(0, limit),
   };
+}
+
+/** The grid's memory without a database, for one client: for tests and simulation. */
+export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
+  return createMemoryDatabase(options).connect().store;
 }

@@ -1,6 +1,7 @@
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { ShardUnderChange } from '../shard-rules.ts';
 import { PARTITIONS, StaleEpoch } from '../store.ts';
+import type { Transaction } from './transaction.ts';
 import type { ApiKeyRow, AttemptRow, DeviceRow, EventRow, JobRow, ManifestRow, ModelRow, UsageRow, VoteRow } from '../store.ts';
 
 export type Mutable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
@@ -20,27 +21,32 @@ export interface MemoryToken {
   readonly expiresAt: number;
 }
 
-/** The rows of a memory store. Every verb runs to its end before another one starts, and hands out copies. */
+export interface MemoryDevice {
+  row: DeviceRow;
+  readonly enrolledWith: string;
+}
+
+/** What is committed. Only a committing transaction changes it; verbs read it between two waits and hand out copies. */
 export interface Tables {
   readonly epochs: Map<number, number>;
-  /** The last fence that was given. */
+  /** The last fence that was given. A sequence: never taken back with its transaction. */
   fences: number;
   /** The last shard id that was given. */
   shardIds: number;
-  secret: Uint8Array | null;
+  readonly secrets: Map<string, Uint8Array>;
   /** By hash. */
   readonly apiKeys: Map<string, ApiKeyRow>;
   readonly tokens: Map<string, MemoryToken>;
-  readonly devices: Map<string, { row: DeviceRow; readonly enrolledWith: string }>;
+  readonly devices: Map<string, MemoryDevice>;
   readonly jobs: Map<string, MemoryJob>;
   readonly shards: Map<number, ShardUnderChange>;
   /** By the text of their fence. */
   readonly attempts: Map<string, MemoryAttempt>;
   readonly attemptsOfShard: Map<number, MemoryAttempt[]>;
-  /** `shard device` of votes that count. */
-  readonly voters: Set<string>;
+  /** Votes that count, by `shard device`. */
+  readonly voters: Map<string, VoteRow>;
   /** Refusals that are on record, by what makes them the same one. */
-  readonly refusals: Set<string>;
+  readonly refusals: Map<string, VoteRow>;
   readonly manifests: Map<string, ManifestRow>;
   readonly objects: Map<string, number>;
   readonly models: Map<string, ModelRow>;
@@ -53,7 +59,7 @@ export function emptyTables(): Tables {
     epochs: new Map(Array.from({ length: PARTITIONS }, (_, partition) => [partition, 0])),
     fences: 0,
     shardIds: 0,
-    secret: null,
+    secrets: new Map(),
     apiKeys: new Map(),
     tokens: new Map(),
     devices: new Map(),
@@ -61,8 +67,8 @@ export function emptyTables(): Tables {
     shards: new Map(),
     attempts: new Map(),
     attemptsOfShard: new Map(),
-    voters: new Set(),
-    refusals: new Set(),
+    voters: new Map(),
+    refusals: new Map(),
     manifests: new Map(),
     objects: new Map(),
     models: new Map(),
@@ -71,18 +77,34 @@ export function emptyTables(): Tables {
   };
 }
 
+/**
+ * Holds partitions at these epochs until the transaction has ended, as `postgres/hold-epochs.ts` does: whoever takes one waits.
+ *
+ * @throws StaleEpoch when a partition has another epoch
+ */
+export async function holdEpochs(
+  tx: Transaction,
+  tables: Tables,
+  expected: readonly (readonly [partition: number, epoch: number | undefined])[],
+): Promise<void> {
+  await tx.statement();
+  const ids = [...new Set(expected.map(([partition]) => partition))].sort((a, b) => a - b);
+  await tx.lock('partition', ids, 'share');
+  for (const [partition, epoch] of expected) checkEpoch(tables, partition, epoch);
+}
+
 /** @throws StaleEpoch when the partition has another epoch */
-export function holdEpoch(tables: Tables, partition: number, epoch: number | undefined): void {
+export function checkEpoch(tables: Tables, partition: number, epoch: number | undefined): void {
   const current = tables.epochs.get(partition);
   if (current !== epoch)
     throw new StaleEpoch(`Partition ${partition} is at epoch ${current ?? 'none'}; this write came with ${epoch ?? 'none'}.`);
 }
 
-export function addAttempt(tables: Tables, attempt: MemoryAttempt): void {
-  tables.attempts.set(fenceText(attempt.fence), attempt);
-  const ofShard = tables.attemptsOfShard.get(attempt.shardId) ?? [];
-  ofShard.push(attempt);
-  tables.attemptsOfShard.set(attempt.shardId, ofShard);
+export function addAttempt(tx: Transaction, tables: Tables, attempt: MemoryAttempt): void {
+  let ofShard = tables.attemptsOfShard.get(attempt.shardId);
+  if (ofShard === undefined) tables.attemptsOfShard.set(attempt.shardId, (ofShard = []));
+  tx.put(tables.attempts, fenceText(attempt.fence), attempt);
+  tx.append(ofShard, attempt);
 }
 
 export function attemptsOfShard(tables: Tables, shard: { readonly id: number }): readonly MemoryAttempt[] {

@@ -1,0 +1,55 @@
+import { storableText } from '../storable-text.ts';
+import type { Store } from '../store.ts';
+import type { Tables } from './tables.ts';
+import type { Connection } from './transaction.ts';
+
+type Records = Pick<Store, 'recordObject' | 'hasObjects' | 'recordModels' | 'recordUsage' | 'recordEvents' | 'listEvents'>;
+
+export function recordVerbs(connection: Connection, tables: Tables): Records {
+  return {
+    recordObject: ({ sha256, size }) =>
+      connection.transaction('recordObject', async (tx) => {
+        await tx.statement();
+        await tx.lock('object', [sha256], 'update');
+        if (!tables.objects.has(sha256)) tx.put(tables.objects, sha256, size);
+      }),
+    hasObjects: (sha256) =>
+      connection.read(
+        'hasObjects',
+        () =>
+          new Map(
+            sha256.flatMap((hash) => {
+              const size = tables.objects.get(hash);
+              return size === undefined ? [] : [[hash, size] as const];
+            }),
+          ),
+      ),
+    recordModels: (models) =>
+      connection.transaction('recordModels', async (tx) => {
+        await tx.statement();
+        const files = new Map(models.map((model) => [`${model.sha256} ${model.name}`, model]));
+        for (const name of [...files.keys()].sort()) await tx.lock('model', [name], 'update');
+        for (const [name, model] of files) tx.put(tables.models, name, { ...model });
+      }),
+    recordUsage: (usage) =>
+      connection.transaction('recordUsage', async (tx) => {
+        await tx.statement();
+        await tx.lock('usage', [usage.id], 'update');
+        if (!tables.usage.has(usage.id)) tx.put(tables.usage, usage.id, { ...usage });
+      }),
+    recordEvents: (events) =>
+      connection.transaction('recordEvents', async (tx) => {
+        await tx.statement();
+        for (const event of events) {
+          tx.append(tables.events, { ...event, subject: storableText(event.subject), text: storableText(event.text) });
+        }
+      }),
+    listEvents: (subject, limit) =>
+      connection.read('listEvents', () =>
+        tables.events
+          .toReversed()
+          .filter((event) => subject === null || event.subject === subject)
+          .slice(0, limit),
+      ),
+  };
+}
