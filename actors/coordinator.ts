@@ -119,7 +119,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       device: (device) => hall.device(device),
     };
 
-    const { tenants, models, jobs, devices } = spawnGrid(system, { services, audience, randomBytes: (length) => randomBytes(length) });
+    const { tenants, models, usageLog, jobs, devices } = spawnGrid(system, {
+      services,
+      audience,
+      randomBytes: (length) => randomBytes(length),
+    });
     presence.onDue((due) => void devices.due(due));
 
     const gateway = await createGateway({
@@ -130,8 +134,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       deviceDesk: createDeviceDesk({ store, devices, clock: host.clock }),
       tenants,
       models,
+      usageLog,
       generate: (args) =>
-        system.spawn({ id: `generation-${args.generation}`, actor: generationActor, restart: 'temporary', args: { ...args, services } }),
+        system.spawn({
+          id: `generation-${args.generation}`,
+          actor: generationActor,
+          restart: 'temporary',
+          args: { ...args, services, usageLog, attemptId: randomUUID },
+        }),
       serveObject: (request, response) => objects.handle(request, response),
       uiFolder: options.uiFolder,
       version: options.version,

@@ -6,6 +6,8 @@ import type { FeedRef } from '#actors/feed/feed.protocol.ts';
 import { jobActor } from '#actors/job/job.actor.ts';
 import { jobsActor } from '#actors/job/jobs.actor.ts';
 import type { JobsRef } from '#actors/job/jobs.protocol.ts';
+import { usageActor } from '#actors/generation/usage.actor.ts';
+import type { UsageRef } from '#actors/generation/usage.protocol.ts';
 import { modelPoolActor } from '#actors/model-pool/model-pool.actor.ts';
 import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
 import { modelsActor } from '#actors/model-pool/models.actor.ts';
@@ -23,6 +25,7 @@ export interface GridRefs {
   readonly tenants: TenantRef;
   readonly feed: FeedRef;
   readonly models: ModelsRef;
+  readonly usageLog: UsageRef;
   readonly placement: PlacementRef;
   readonly jobs: JobsRef;
   readonly devices: DevicesRef;
@@ -41,6 +44,7 @@ export function spawnGrid(system: System, { services, audience, randomBytes }: G
   let devices: DevicesRef;
   const tenants = system.spawn({ id: 'tenants', actor: tenantActor, restart: 'permanent', args: { services, randomBytes } });
   const feed = system.spawn({ id: 'feed', actor: feedActor, restart: 'permanent', args: { audience } });
+  const usageLog = system.spawn({ id: 'usage', actor: usageActor, restart: 'permanent', args: { services } });
   const models = system.spawn({ id: 'models', actor: modelsActor, restart: 'permanent', args: { services, pool: modelPoolActor } });
   const placement = system.spawn({ id: 'placement', actor: placementActor, restart: 'permanent', args: { services, jobs: () => jobs } });
   jobs = system.spawn({
@@ -55,5 +59,5 @@ export function spawnGrid(system: System, { services, audience, randomBytes }: G
     restart: 'permanent',
     args: { services, device: deviceActor, jobs: () => jobs, placement: () => placement, models: () => models, feed },
   });
-  return { tenants, feed, models, placement, jobs, devices };
+  return { tenants, feed, models, usageLog, placement, jobs, devices };
 }

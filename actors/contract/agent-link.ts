@@ -38,7 +38,16 @@ export const Capabilities = z.strictObject({
   gpus: z.array(Gpu).max(64),
   /** Model files that lie on the machine and that it offers to serve. */
   models: z
-    .array(z.strictObject({ name: Label, sha256: Sha256, size: z.number().int().positive(), contextSize: z.number().int().positive() }))
+    .array(
+      z.strictObject({
+        name: Label,
+        sha256: Sha256,
+        size: z.number().int().positive(),
+        contextSize: z.number().int().positive(),
+        /** Generations at once; left out by agents that do not say. */
+        sequences: z.number().int().min(1).max(4096).optional(),
+      }),
+    )
     .max(256),
   /** What it understands beyond the first version of this contract, such as `generation-2`: all of generation.ts. */
   features: z.array(z.string().max(40)).max(64).optional(),

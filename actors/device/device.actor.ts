@@ -1,6 +1,7 @@
 import type { AgentHello, FromAgent, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import type { GenerationFailure } from '#actors/contract/generation.ts';
 import type { FeedRef } from '#actors/feed/feed.protocol.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { AttemptEvent, JobsRef } from '#actors/job/jobs.protocol.ts';
@@ -14,6 +15,7 @@ import type { LinkSession } from '#runtime/link/session.ts';
 import { DeviceProtocol } from './device.protocol.ts';
 import { BUSY_LEASE_MS, IDLE_LEASE_MS, SUSPECT_MS } from './device.state.ts';
 import { deviceSummary } from './device-view.ts';
+import { inItsWords } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
 
 export interface DeviceArgs {
@@ -58,6 +60,7 @@ export const deviceActor = defineActor({
     const resent = new Set(hello.held.map(fenceText));
     const generations = new Map<string, GenerationRef>();
     const pools = new Map<string, { pool: ModelPoolRef; state: DeviceSummary['models'][number] }>();
+    const features = new Set(hello.capabilities.features);
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
     let load: number | null = null;
     let draining = row.state === 'draining';
@@ -173,12 +176,30 @@ export const deviceActor = defineActor({
           generations.delete(message.generation);
           return;
         case 'values':
+          generations.get(message.generation)?.values(message);
+          return;
         case 'reattached':
           // Asked for by nobody yet.
           return;
         default:
           message satisfies never;
       }
+    }
+
+    function open(generation: string, owner: GenerationRef, message: ToAgent): void {
+      generations.set(generation, owner);
+      if (command(message)) return;
+      generations.delete(generation);
+      refuse(generation, owner, 'DEVICE_LOST', 'the device is not reachable');
+    }
+
+    function refuse(generation: string, owner: GenerationRef, code: GenerationFailure, reason: string): void {
+      owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, code, reason, retryable: true });
+    }
+
+    /** What runs here goes on elsewhere, where there is an elsewhere. */
+    function sendAway(): void {
+      for (const [generation, owner] of generations) owner.leave(generation);
     }
 
     function end(): void {
@@ -191,6 +212,7 @@ export const deviceActor = defineActor({
           promptTokens: 0,
           completionTokens: 0,
           reason: 'the device was lost',
+          code: 'DEVICE_LOST',
           retryable: true,
         });
       }
@@ -243,12 +265,15 @@ export const deviceActor = defineActor({
       suspended() {
         suspended = true;
         context.after(SUSPECT_MS, () => {
-          if (suspended) tellJobs('suspect', 'the socket was lost and not resumed at once');
+          if (!suspended) return;
+          tellJobs('suspect', 'the socket was lost and not resumed at once');
+          sendAway();
         });
       },
       resumed() {
         suspended = false;
         renewLease();
+        for (const [generation, owner] of generations) owner.back(generation);
       },
       closed(reason) {
         services.log.info({ device, reason }, 'session ended');
@@ -263,19 +288,15 @@ export const deviceActor = defineActor({
           pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
       },
       generate({ generation, model, request, owner }) {
-        generations.set(generation, owner);
-        if (command({ type: 'generate', generation, model, ...request })) return;
-        generations.delete(generation);
-        owner.ended({
-          generation,
-          outcome: 'failed',
-          promptTokens: 0,
-          completionTokens: 0,
-          reason: 'the device is not reachable',
-          retryable: true,
-        });
+        const spoken = inItsWords(request, features);
+        if (spoken === null) return refuse(generation, owner, 'UNSUPPORTED', 'the agent of the device is too old for this request');
+        open(generation, owner, { type: 'generate', generation, model, ...spoken });
+      },
+      compute({ generation, model, task, owner }) {
+        open(generation, owner, { type: 'compute', generation, model, task });
       },
       cancelGeneration(generation) {
+        generations.delete(generation);
         command({ type: 'cancelGeneration', generation });
       },
       reportHeld(job) {
@@ -291,6 +312,8 @@ export const deviceActor = defineActor({
         draining = on;
         row = { ...row, state: on ? 'draining' : 'present' };
         command({ type: 'drain', on });
+        for (const { pool } of pools.values()) pool.draining({ device, on });
+        if (on) sendAway();
         if (on) args.placement().withdraw({ device, sessionEpoch });
         else grant(slots - running.size - leased.size);
         changed();

@@ -1,5 +1,5 @@
 import type { FromAgent, RunCommand } from '#actors/contract/agent-link.ts';
-import type { GenerationRequest } from '#actors/contract/generation.ts';
+import type { GenerationRequest, ModelTask } from '#actors/contract/generation.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import type { Fence, SignedRequest } from '#actors/contract/primitives.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
@@ -30,6 +30,7 @@ export const DeviceProtocol = protocol('device', {
   leaseExpired: tell(),
   loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef }>(),
   generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef }>(),
+  compute: tell<{ generation: string; model: string; task: ModelTask; owner: GenerationRef }>(),
   cancelGeneration: tell<string>(),
   reportHeld: tell<string>(),
   drain: tell<boolean>(),

@@ -9,6 +9,7 @@ import type { DeviceDesk, DevicesRef } from '#actors/device/devices.protocol.ts'
 import type { Audience } from '#actors/feed/feed.actor.ts';
 import type { GenerationArgs } from '#actors/generation/generation.actor.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { UsageRef } from '#actors/generation/usage.protocol.ts';
 import type { JobDesk } from '#actors/job/jobs.protocol.ts';
 import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { Services } from '#actors/services.ts';
@@ -42,7 +43,8 @@ export interface GatewayArgs {
   readonly deviceDesk: DeviceDesk;
   readonly tenants: TenantRef;
   readonly models: ModelsRef;
-  readonly generate: (args: Omit<GenerationArgs, 'services'>) => GenerationRef;
+  readonly usageLog: UsageRef;
+  readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
   /** The disk object store answers its own signed URLs; undefined when S3 does. */
   readonly serveObject: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
   readonly uiFolder: string;

@@ -1,129 +1,261 @@
-import type { GenerationRequest } from '#actors/contract/generation.ts';
+import type { GenerationRequest, ModelTask, TokenLogprob } from '#actors/contract/generation.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { ModelPoolRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import { GridError } from '#runtime/errors.ts';
-import { defineActor } from '#runtime/kernel/actor.ts';
+import { defineActor, type Timer } from '#runtime/kernel/actor.ts';
 
 import { GenerationProtocol } from './generation.protocol.ts';
-
-/** No token and no end for this long: the replica hangs. Loading a model counts against LOAD_MS instead. */
-const SILENCE_MS = 60_000;
-const LOAD_MS = 300_000;
+import { LIMITS, pauseBefore, requestAt, type Failure, type GenerationLimits } from './generation.state.ts';
+import type { UsageRef } from './usage.protocol.ts';
 
 export interface GenerationResult {
   readonly finish: 'stop' | 'length' | 'cancelled';
   readonly device: string;
   readonly promptTokens: number;
   readonly completionTokens: number;
+  readonly cachedTokens: number;
 }
 
 /** Where a completion's text goes: the door that the client's connection ends at. Called in order; exactly one of `ended`, `failed` and `refused` comes last. */
 export interface GenerationSink {
-  /** A replica has it. Before the first text. */
+  /** A replica has it. Before the first text, and again after each move. */
   started(device: string): void;
-  text(text: string, tokens: number): void;
+  text(text: string, tokens: number, logprobs: readonly TokenLogprob[]): void;
+  /** A task's results, from index `from`. */
+  values?(values: TaskValues): void;
   ended(result: GenerationResult): void;
   failed(error: GridError): void;
-  /** The model cannot take this prompt, here or anywhere. */
-  refused(why: { promptTokens: number; reason: string }): void;
+  /** The model cannot take this request, here or anywhere. */
+  refused(why: Failure): void;
+}
+
+export interface TaskValues {
+  readonly from: number;
+  readonly vectors?: readonly Uint8Array[] | undefined;
+  readonly scores?: readonly number[] | undefined;
 }
 
 export interface GenerationArgs {
   readonly services: Services;
+  readonly usageLog: UsageRef;
   readonly generation: string;
   readonly model: string;
   readonly pool: ModelPoolRef;
-  readonly request: GenerationRequest;
+  readonly work: { readonly request: GenerationRequest } | { readonly task: ModelTask };
   readonly usage: { readonly tenant: string; readonly apiKey: string };
   readonly sink: GenerationSink;
+  /** A fresh UUID: each attempt on a device has a name of its own, so that nothing of an abandoned one is taken for the new one's. */
+  readonly attemptId: () => string;
+  readonly limits?: Partial<GenerationLimits>;
+}
+
+interface Attempt {
+  readonly id: string;
+  readonly device: string;
+  readonly ref: DeviceRef;
+  /** It is to be left as soon as another replica is found. */
+  leaving: boolean;
+  heard: boolean;
 }
 
 /**
- * One open completion: waiting ──replica──▶ generating ──▶ ended | failed.
- * Owns the token log; what reaches the sink has been logged, in order and without a gap.
+ * One open completion.
+ *
+ *   waiting ──replica──▶ generating ──▶ ended | refused | failed
+ *      ▲                     │
+ *      └─ lost, preempted ───┤   the attempt is over; the next one resumes from the token log
+ *         drained, suspect ──┘   the attempt goes on until another replica is found
+ *
+ * Owns the token log: what reached the sink has been logged, in order and without a gap, and an attempt resumes behind it.
+ * A lost attempt may be followed by at most `moves` others; being preempted by the queue does not count. Usage is recorded once, at the
+ * end, whatever happened on the way. Nothing is persisted: agents keep their own logs of open generations.
  */
 export const generationActor = defineActor({
   protocol: GenerationProtocol,
   mailbox: { capacity: 8_192 },
   start(context, args: GenerationArgs) {
-    const { generation, pool, sink, model } = args;
+    const { generation, pool, sink, model, work } = args;
+    const limits = { ...LIMITS, ...args.limits };
     const log: number[] = [];
-    let replica: { device: string; ref: DeviceRef } | null = null;
+    let textLength = 0;
+    let values = 0;
+    let promptTokens = 0;
+    let attempt: Attempt | null = null;
+    let seeking = false;
     let over = false;
-    let timer = context.after(LOAD_MS, () => fail('the model did not load in time'));
-    pool.acquire(context.self);
+    let moves = 0;
+    let attempts = 0;
+    let tried: string[] = [];
+    let last: Failure | null = null;
+    let timer: Timer = context.after(limits.loadMs, () => fail('the model did not load in time'));
 
-    function touch(): void {
+    context.onStop(() => {
+      if (seeking) pool.abandon(context.self);
+      drop(true);
+    });
+    seek();
+
+    function watchSilence(ms: number): void {
       timer.cancel();
-      timer = context.after(SILENCE_MS, () => {
-        replica?.ref.cancelGeneration(generation);
-        fail('the replica stopped answering');
-      });
+      timer = context.after(ms, () => lost({ code: 'HOST_SILENT', reason: 'the replica stopped answering', promptTokens: 0 }, true));
     }
 
-    function finish(deliver: () => void, outcome: string, promptTokens: number, completionTokens: number): void {
+    function seek(): void {
+      if (seeking || over) return;
+      seeking = true;
+      const exclude = attempt === null ? tried : [...tried, attempt.device];
+      if (pool.acquire({ owner: context.self, key: args.usage.apiKey, exclude }) === 'accepted') return;
+      seeking = false;
+      if (attempt === null) fail('the model is overwhelmed');
+    }
+
+    /** Lets go of the replica. Its slot serves others at once. */
+    function drop(cancel: boolean): void {
+      if (attempt === null) return;
+      if (cancel) attempt.ref.cancelGeneration(attempt.id);
+      pool.release({ device: attempt.device, owner: context.self, tokens: log.length });
+      attempt = null;
+    }
+
+    function begin(device: string, ref: DeviceRef): void {
+      attempts += 1;
+      const id = attempts === 1 ? generation : args.attemptId();
+      attempt = { id, device, ref, leaving: false, heard: false };
+      watchSilence(limits.firstTokenMs);
+      sink.started(device);
+      const owner = context.self;
+      const admission =
+        'task' in work
+          ? ref.compute({ generation: id, model, task: work.task, owner })
+          : ref.generate({ generation: id, model, request: requestAt(work.request, log, textLength), owner });
+      if (admission !== 'accepted') lost({ code: 'DEVICE_LOST', reason: 'the device was lost', promptTokens: 0 }, false);
+    }
+
+    /** The attempt is over and another may do better. */
+    function lost(failure: Failure, cancel: boolean): void {
+      if (over) return;
+      last = failure;
+      const device = attempt?.device;
+      drop(cancel);
+      moves += 1;
+      args.services.log.info({ generation, model, device, reason: failure.reason, tokens: log.length, moves }, 'generation moves');
+      if (moves > limits.moves) return fail(failure.reason);
+      if (device !== undefined && !tried.includes(device)) tried = [...tried, device];
+      timer.cancel();
+      timer = context.after(limits.loadMs, () => fail(failure.reason));
+      seek();
+    }
+
+    function finish(deliver: () => void, outcome: string, completionTokens: number): void {
       if (over) return;
       over = true;
-      if (replica !== null) pool.release({ device: replica.device });
+      timer.cancel();
+      const device = attempt?.device ?? null;
+      drop(false);
+      const { tenant, apiKey } = args.usage;
+      const at = context.clock.wall();
+      const row = { id: generation, tenant, apiKey, model, device, promptTokens, completionTokens, outcome, at };
+      if (args.usageLog.record(row) !== 'accepted') args.services.log.error({ row }, 'usage not recorded');
       deliver();
-      const row = {
-        id: generation,
-        tenant: args.usage.tenant,
-        apiKey: args.usage.apiKey,
-        model,
-        device: replica?.device ?? null,
-        promptTokens,
-        completionTokens,
-        outcome,
-        at: context.clock.wall(),
-      };
-      // The client has its answer; usage is written behind it, and the actor lives until it is.
-      context.pipe(args.services.store.recordUsage(row), (result) => {
-        if (!result.ok) args.services.log.error({ generation, error: result.error }, 'usage not recorded');
-        context.stop();
-      });
+      context.stop();
     }
 
     function fail(reason: string): void {
-      finish(() => sink.failed(new GridError('MODEL_FAILED', `model ${model}: ${reason}`, { fix: 'try again' })), 'failed', 0, log.length);
+      const code = last?.code === 'BUSY' ? 'BUSY' : 'MODEL_FAILED';
+      drop(true);
+      finish(() => sink.failed(new GridError(code, `model ${model}: ${reason}`, { fix: 'try again' })), 'failed', log.length);
+    }
+
+    /** Nobody else has room for it now. */
+    function nowhere(error: GridError): void {
+      // The attempt that was to be left is all there is: it goes on where it is.
+      if (attempt !== null) return void (attempt.leaving = false);
+      if (last === null) return finish(() => sink.failed(error), 'failed', 0);
+      const pause = pauseBefore(last, moves, context.random());
+      if (pause > limits.waitMs) return fail(last.reason);
+      tried = [];
+      timer.cancel();
+      timer = context.after(pause, () => {
+        timer = context.after(limits.loadMs, () => fail(last?.reason ?? 'no replica was found'));
+        last = null;
+        seek();
+      });
     }
 
     return {
       replica(found) {
-        if (over) return void pool.release({ device: found.device });
-        replica = found;
-        touch();
-        sink.started(found.device);
-        const { request } = args;
-        if (found.ref.generate({ generation, model, request, owner: context.self }) !== 'accepted') fail('the device was lost');
+        seeking = false;
+        const surplus = over || (attempt !== null && !attempt.leaving);
+        if (surplus) return void pool.release({ device: found.device, owner: context.self, tokens: 0, unused: true });
+        if (attempt !== null) moves += 1;
+        drop(true);
+        begin(found.device, found.ref);
       },
       noReplica(error) {
-        finish(() => sink.failed(error), 'failed', 0, 0);
+        seeking = false;
+        if (!over) nowhere(error);
       },
-      tokens({ from, tokens, text }) {
-        if (over) return;
-        // The link neither loses nor repeats, so a gap is a defect of the agent: better no answer than a wrong one.
-        if (from !== log.length) return fail(`token ${log.length} expected, got ${from}`);
-        touch();
-        log.push(...tokens);
-        sink.text(text, tokens.length);
+      tokens({ generation: id, from, tokens, text, logprobs = [] }) {
+        if (over || attempt?.id !== id) return;
+        // The link neither loses nor repeats, so a gap is a defect of the agent: better another attempt than a wrong answer.
+        if (from !== log.length || (logprobs.length > 0 && logprobs.length !== tokens.length))
+          return lost({ code: 'ENGINE', reason: `token ${log.length} expected, got ${from}`, promptTokens: 0 }, true);
+        attempt.heard = true;
+        watchSilence(limits.silenceMs);
+        for (const token of tokens) log.push(token);
+        textLength += text.length;
+        sink.text(text, tokens.length, logprobs);
       },
-      ended({ outcome, promptTokens, completionTokens, reason = 'the generation failed', retryable }) {
-        if (over) return;
-        if (outcome === 'failed' && !retryable) return finish(() => sink.refused({ promptTokens, reason }), 'refused', promptTokens, 0);
-        if (outcome === 'failed') return fail(reason);
-        const device = replica?.device ?? '';
-        finish(() => sink.ended({ finish: outcome, device, promptTokens, completionTokens }), outcome, promptTokens, completionTokens);
+      values({ generation: id, from, vectors, scores }) {
+        if (over || attempt?.id !== id) return;
+        watchSilence(limits.silenceMs);
+        const count = vectors?.length ?? scores?.length ?? 0;
+        if (from > values) return lost({ code: 'ENGINE', reason: `value ${values} expected, got ${from}`, promptTokens: 0 }, true);
+        // A task that moved begins anew; what is known already is not told twice.
+        const skip = values - from;
+        if (skip >= count) return;
+        sink.values?.({ from: values, vectors: vectors?.slice(skip), scores: scores?.slice(skip) });
+        values = from + count;
+      },
+      ended({ generation: id, outcome, cachedTokens = 0, code = 'ENGINE', retryAfterMs, retryable, ...end }) {
+        if (over || attempt?.id !== id) return;
+        const reason = end.reason ?? 'the generation failed';
+        const failure: Failure = { code, reason, promptTokens: end.promptTokens, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+        if (outcome === 'failed' && retryable) return lost(failure, false);
+        // Cancelled by somebody, and not by us: the agent lets go of its work.
+        if (outcome === 'cancelled') return lost({ ...failure, code: 'UNLOADED', reason: 'the device gave it back' }, false);
+        promptTokens = end.promptTokens;
+        if (outcome === 'failed') return finish(() => sink.refused(failure), 'refused', 0);
+        const { device } = attempt;
+        const completionTokens = end.completionTokens;
+        finish(() => sink.ended({ finish: outcome, device, promptTokens, completionTokens, cachedTokens }), outcome, completionTokens);
+      },
+      preempt() {
+        if (over || attempt === null || seeking) return;
+        drop(true);
+        timer.cancel();
+        timer = context.after(limits.loadMs, () => fail('its turn did not come again'));
+        seek();
+      },
+      leave(id) {
+        if (over || attempt?.id !== id || moves >= limits.moves) return;
+        attempt.leaving = true;
+        seek();
+      },
+      back(id) {
+        if (attempt?.id === id) attempt.leaving = false;
       },
       cancel() {
         if (over) return;
-        replica?.ref.cancelGeneration(generation);
+        const device = attempt?.device ?? '';
+        if (seeking) pool.abandon(context.self);
+        seeking = false;
+        attempt?.ref.cancelGeneration(attempt.id);
         const completionTokens = log.length;
         finish(
-          () => sink.ended({ finish: 'cancelled', device: replica?.device ?? '', promptTokens: 0, completionTokens }),
+          () => sink.ended({ finish: 'cancelled', device, promptTokens, completionTokens, cachedTokens: 0 }),
           'cancelled',
-          0,
           completionTokens,
         );
       },

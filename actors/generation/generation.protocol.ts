@@ -12,7 +12,17 @@ export const GenerationProtocol = protocol('generation', {
   replica: tell<{ device: string; ref: DeviceRef }>(),
   noReplica: tell<GridError>(),
   tokens: tell<Message<'tokens'>>(),
+  values: tell<Message<'values'>>(),
   ended: tell<Message<'generationEnded'>>(),
+  /**
+   * The attempt of that name should go on elsewhere: its device does not answer or is wanted back. It goes on where it is until
+   * another replica is found.
+   */
+  leave: tell<string>(),
+  /** From the ModelPoolActor: another key's turn has come. The generation gives its slot up and queues again. */
+  preempt: tell(),
+  /** The device of that attempt answers again. */
+  back: tell<string>(),
   cancel: tell(),
 });
 // An interface, because refs of actors that know each other may name each other only lazily.

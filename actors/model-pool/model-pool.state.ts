@@ -1,3 +1,7 @@
+import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+
+import type { FairQueue } from './fair-queue.ts';
+
 /**
  * Replicas of one model, as far as choosing one goes.
  *
@@ -10,17 +14,22 @@ export interface Replica {
   memoryBytes: number;
   active: number;
   failedAt: number;
+  /** A failed one is tried again after so many milliseconds. */
+  retryMs: number;
+  /** Generations at once. */
+  readonly capacity: number;
+  draining: boolean;
   reason: string;
 }
 
-/** A replica that failed to load is not tried again before. */
+/** A replica that failed to load is not tried again before this many milliseconds. */
 export const RETRY_MS = 30_000;
 
-/** The ready replica with fewest generations; the lower device id among equals. */
-export function leastLoaded(replicas: Iterable<Replica>): Replica | undefined {
+/** The ready replica with fewest generations and room for one more, none of `exclude`; the lower device id among equals. */
+export function leastLoaded(replicas: Iterable<Replica>, exclude: readonly string[] = []): Replica | undefined {
   let best: Replica | undefined;
   for (const r of replicas) {
-    if (r.state !== 'ready') continue;
+    if (r.state !== 'ready' || r.draining || r.active >= r.capacity || exclude.includes(r.device)) continue;
     if (best === undefined || r.active < best.active || (r.active === best.active && r.device < best.device)) best = r;
   }
   return best;
@@ -30,8 +39,50 @@ export function leastLoaded(replicas: Iterable<Replica>): Replica | undefined {
 export function loadable(replicas: Iterable<Replica>, now: number): Replica | undefined {
   let best: Replica | undefined;
   for (const r of replicas) {
-    const may = r.state === 'offered' || (r.state === 'failed' && now - r.failedAt >= RETRY_MS);
+    const may = !r.draining && (r.state === 'offered' || (r.state === 'failed' && now >= retryAt(r)));
     if (may && (best === undefined || r.device < best.device)) best = r;
   }
   return best;
+}
+
+/** When a failed replica may be tried again. */
+export function retryAt(replica: Replica): number {
+  return replica.failedAt + replica.retryMs;
+}
+
+/** A generation that holds a slot. */
+export interface Active {
+  readonly owner: GenerationRef;
+  readonly key: string;
+  readonly device: string;
+  /** It was asked to give the slot up. */
+  leaving: boolean;
+}
+
+/**
+ * Whose slot a waiting key may have: the newest generation of the key that runs most, if that key would still run as many as the waiting one
+ * afterwards; or, for a key that runs nothing at all, of a key that had more tokens and has more waiting. One at a time.
+ */
+export function victimOf({
+  key,
+  exclude,
+  queue,
+  active,
+}: {
+  readonly key: string;
+  readonly exclude: readonly string[];
+  readonly queue: Pick<FairQueue<unknown>, 'served' | 'waiting'>;
+  readonly active: readonly Active[];
+}): Active | undefined {
+  if (active.some((a) => a.leaving)) return undefined;
+  const counts = new Map<string, number>();
+  for (const a of active) counts.set(a.key, (counts.get(a.key) ?? 0) + 1);
+  const mine = counts.get(key) ?? 0;
+  const [most] = [...counts].sort((a, b) => b[1] - a[1]);
+  if (most === undefined || most[0] === key) return undefined;
+  const [hog, runs] = most;
+  const shares = mine + 1 < runs;
+  const turns = mine === 0 && queue.waiting(hog) > 0 && queue.served(key) < queue.served(hog);
+  if (!shares && !turns) return undefined;
+  return active.findLast((a) => a.key === hog && !exclude.includes(a.device));
 }

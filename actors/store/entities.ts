@@ -2,7 +2,7 @@ import { ApiKey, EnrolmentToken, Tenant } from './entities/access.ts';
 import { ClusterSecret, Coordinator, Event, Partition } from './entities/cluster.ts';
 import { Device } from './entities/devices.ts';
 import { Job, JobShard, Manifest, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
-import { Model, Usage } from './entities/serving.ts';
+import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, Usage } from './entities/serving.ts';
 
 /**
  * Every table of the grid, as MikroORM knows it. Times are bigint milliseconds since 1970, given by the caller.
@@ -25,4 +25,8 @@ export const entities = [
   Manifest,
   Model,
   Usage,
+  ApiKeyLimits,
+  ApiFile,
+  Batch,
+  BatchResult,
 ];

@@ -213,6 +213,57 @@ export interface UsageRow {
   readonly at: number;
 }
 
+export interface UsageQuery {
+  readonly tenant: string | null;
+  readonly apiKey: string | null;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface UsageSum {
+  readonly tenant: string;
+  readonly apiKey: string;
+  readonly model: string;
+  readonly requests: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** Null: no limit. Months are UTC. */
+export interface KeyLimits {
+  readonly requestsPerMinute: number | null;
+  readonly tokensPerMinute: number | null;
+  readonly monthlyTokens: number | null;
+}
+
+export interface FileRow {
+  readonly id: string;
+  readonly tenant: string;
+  readonly purpose: string;
+  readonly filename: string;
+  readonly sha256: string;
+  readonly size: number;
+  readonly createdAt: number;
+}
+
+export interface BatchRow {
+  readonly id: string;
+  readonly tenant: string;
+  readonly apiKey: string;
+  /** Work on it goes on. */
+  readonly open: boolean;
+  /** JSON. */
+  readonly body: string;
+  readonly createdAt: number;
+}
+
+export interface BatchResultRow {
+  readonly line: number;
+  readonly failed: boolean;
+  /** JSON. */
+  readonly body: string;
+}
+
 export interface EventRow {
   readonly at: number;
   readonly subject: string;
@@ -276,8 +327,34 @@ export interface Store {
   recordObject(object: ObjectRef, at: number): Promise<void>;
   hasObjects(sha256: readonly string[]): Promise<ReadonlyMap<string, number>>;
 
-  recordModels(models: readonly ModelRow[]): Promise<void>;
-  recordUsage(usage: UsageRow): Promise<void>;
+  /** `at` is kept of the first time only. */
+  recordModels(models: readonly ModelRow[], at: number): Promise<void>;
+  /** When files of these names and hashes were first recorded, in their order; 0 for those that never were. */
+  modelsFirstSeen(models: readonly Pick<ModelRow, 'name' | 'sha256'>[]): Promise<readonly number[]>;
+  /** Each id once, however often it comes. */
+  recordUsage(usage: readonly UsageRow[]): Promise<void>;
+  /** Sums by tenant, key and model, of times from `from` to before `to`; of one tenant or key, or of all when null. */
+  usageSums(query: UsageQuery): Promise<readonly UsageSum[]>;
+
+  setKeyLimits(key: string, limits: KeyLimits): Promise<void>;
+  /** No limits at all for a key that never got any. */
+  keyLimits(key: string): Promise<KeyLimits>;
+
+  saveFile(file: FileRow): Promise<void>;
+  findFile(id: string): Promise<FileRow | null>;
+  listFiles(tenant: string): Promise<readonly FileRow[]>;
+  deleteFile(id: string): Promise<boolean>;
+
+  /** Creates or replaces it. */
+  saveBatch(batch: BatchRow): Promise<void>;
+  findBatch(id: string): Promise<BatchRow | null>;
+  /** Newest first. */
+  listBatches(tenant: string, limit: number): Promise<readonly BatchRow[]>;
+  openBatches(): Promise<readonly BatchRow[]>;
+  /** A line's first answer stays. */
+  recordBatchResults(batch: string, results: readonly BatchResultRow[]): Promise<void>;
+  /** In the order of the lines. */
+  batchResults(batch: string): Promise<readonly BatchResultRow[]>;
   recordEvents(events: readonly EventRow[]): Promise<void>;
   listEvents(subject: string | null, limit: number): Promise<readonly EventRow[]>;
 }

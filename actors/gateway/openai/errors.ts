@@ -1,4 +1,4 @@
-import type { FromAgent } from '#actors/contract/agent-link.ts';
+import type { Failure } from '#actors/generation/generation.state.ts';
 import { GridError, isListed, statusOf } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
@@ -73,22 +73,19 @@ export function modelNotFound(model: string): OpenAiErrorReply {
   return reply(404, 'model_not_found', `The model '${model}' does not exist or you do not have access to it.`, 'model');
 }
 
-type GenerationEnded = Extract<FromAgent, { type: 'generationEnded' }>;
-
 /**
- * What is answered when a generation failed and is not tried again. A prompt that does not fit would fail everywhere and is
- * the client's to mend; so is one that the model's chat template refuses.
+ * What is answered when a model cannot take a request, here or anywhere: it is the client's to mend.
  *
  * @param contextSize of the model, in tokens
+ * @param param the field that the prompt came in
  */
-export function generationFailed(
-  ended: Pick<GenerationEnded, 'promptTokens' | 'reason' | 'retryable'>,
-  contextSize: number,
-): OpenAiErrorReply {
-  const { promptTokens, reason, retryable } = ended;
-  if (retryable) return reply(503, 'model_failed', `The model failed: ${reason ?? 'no reason was given'}. Try again.`);
-  if (promptTokens < contextSize)
-    return reply(400, 'invalid_prompt', `The model cannot take these messages: ${reason ?? 'no reason was given'}.`, 'messages');
-  const text = `This model's maximum context length is ${contextSize} tokens. However, your messages resulted in ${promptTokens} tokens. Please reduce the length of the messages.`;
-  return reply(400, 'context_length_exceeded', text, 'messages');
+export function generationRefused({ code, reason, promptTokens }: Failure, contextSize: number, param = 'messages'): OpenAiErrorReply {
+  if (code === 'CONTEXT_LENGTH') {
+    const text = `This model's maximum context length is ${contextSize} tokens. However, your ${param} resulted in ${promptTokens} tokens. Please reduce the length of the ${param}.`;
+    return reply(400, 'context_length_exceeded', text, param);
+  }
+  if (code === 'CONTENT_FILTER') return reply(400, 'content_filter', reason, param);
+  if (code === 'GRAMMAR') return reply(400, 'invalid_schema', `The schema cannot be enforced: ${reason}`, 'response_format');
+  if (code === 'UNSUPPORTED') return reply(400, 'unsupported_parameter', `The model's engine cannot do this: ${reason}`);
+  return reply(400, 'invalid_prompt', `The model cannot take this request: ${reason}.`, param);
 }

@@ -16,7 +16,7 @@ import {
   usageOf,
   type AnswerHead,
 } from './chunks.ts';
-import { generationFailed, modelNotFound, openAiError, type OpenAiErrorReply } from './errors.ts';
+import { generationRefused, modelNotFound, openAiError, type OpenAiErrorReply } from './errors.ts';
 import { parseChatRequest, type ChatRequest } from './schema.ts';
 
 const ASK = { timeoutMs: 5_000 };
@@ -37,23 +37,24 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
 
     scope.get('/v1/models', async (request) => {
       await authenticate(tenants, bearerOf(request));
-      const list = await models.list(undefined, ASK);
-      return modelList(list.map(({ model }) => modelObject(model.name, 0)));
+      const list = await models.names(undefined, ASK);
+      return modelList(list.map(({ model, createdAt }) => modelObject(model.name, Math.floor(createdAt / 1_000))));
     });
 
     scope.get<{ Params: { model: string } }>('/v1/models/:model', async (request, reply) => {
       await authenticate(tenants, bearerOf(request));
       const { model } = request.params;
-      if ((await models.find(model, ASK)) === null) return sendError(reply, modelNotFound(model));
-      return modelObject(model, 0);
+      const found = await models.find(model, ASK);
+      if (found === null) return sendError(reply, modelNotFound(model));
+      return modelObject(model, Math.floor(found.createdAt / 1_000));
     });
 
     scope.post('/v1/chat/completions', async (request, reply) => {
       const by = await authenticate(tenants, bearerOf(request));
       const chat = parseChatRequest(request.body, () => Math.floor(host.random() * 0x1_0000_0000));
-      const pool = await models.find(chat.model, ASK);
-      if (pool === null) return sendError(reply, modelNotFound(chat.model));
-      const { model } = await pool.report(undefined, ASK);
+      const found = await models.find(chat.model, ASK);
+      if (found === null) return sendError(reply, modelNotFound(chat.model));
+      const { pool, model } = found;
       const generation = randomId();
       const head: AnswerHead = { id: `chatcmpl-${generation}`, created: Math.floor(host.clock.wall() / 1_000), model: chat.model };
       const answer = chat.stream ? streamed(request, reply, chat, head) : whole(reply, head);
@@ -61,9 +62,9 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
         generation,
         model: chat.model,
         pool,
-        request: { messages: [...chat.messages], sampling: chat.sampling },
+        work: { request: { messages: [...chat.messages], sampling: chat.sampling } },
         usage: { tenant: by.tenant, apiKey: by.keyId },
-        sink: { ...answer.sink, refused: (why) => answer.refused(generationFailed({ ...why, retryable: false }, model.contextSize)) },
+        sink: { ...answer.sink, refused: (why) => answer.refused(generationRefused(why, model.contextSize)) },
       });
       // A client that leaves takes its generation with it: nobody computes for a closed socket.
       reply.raw.once('close', () => {

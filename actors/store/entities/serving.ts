@@ -9,6 +9,7 @@ export const Model = defineEntity({
     sha256: p.text().primary(),
     size: p.bigint('number'),
     contextSize: p.integer(),
+    firstSeenAt: p.bigint('number').nullable(),
   },
 });
 
@@ -27,5 +28,61 @@ export const Usage = defineEntity({
     outcome: p.text(),
     at: p.bigint('number'),
   },
-  indexes: [{ name: 'usage_of_tenant', properties: ['tenant', 'at'] }],
+  indexes: [
+    { name: 'usage_of_tenant', properties: ['tenant', 'at'] },
+    { name: 'usage_of_key', properties: ['apiKey', 'at'] },
+  ],
+});
+
+/** What a key may use at most; null is no limit. A key without a row has none. */
+export const ApiKeyLimits = defineEntity({
+  name: 'ApiKeyLimits',
+  tableName: 'api_key_limits',
+  properties: {
+    key: p.text().primary(),
+    requestsPerMinute: p.integer().nullable(),
+    tokensPerMinute: p.integer().nullable(),
+    monthlyTokens: p.bigint('number').nullable(),
+  },
+});
+
+/** Files of the OpenAI door. Their bytes are objects. */
+export const ApiFile = defineEntity({
+  name: 'ApiFile',
+  tableName: 'api_files',
+  properties: {
+    id: p.text().primary(),
+    tenant: p.text(),
+    purpose: p.text(),
+    filename: p.text(),
+    sha256: p.text(),
+    size: p.bigint('number'),
+    createdAt: p.bigint('number'),
+  },
+  indexes: [{ name: 'api_files_of_tenant', properties: ['tenant', 'createdAt'] }],
+});
+
+/** Batches, as their owner sees them (`body` is JSON), and whether work on them goes on. */
+export const Batch = defineEntity({
+  name: 'Batch',
+  tableName: 'batches',
+  properties: {
+    id: p.text().primary(),
+    tenant: p.text(),
+    apiKey: p.text(),
+    open: p.boolean(),
+    body: p.text(),
+    createdAt: p.bigint('number'),
+  },
+  indexes: [
+    { name: 'batches_open', properties: ['createdAt'], where: 'open' },
+    { name: 'batches_of_tenant', properties: ['tenant', 'createdAt'] },
+  ],
+});
+
+/** The answer to a line of a batch, once. */
+export const BatchResult = defineEntity({
+  name: 'BatchResult',
+  tableName: 'batch_results',
+  properties: { batch: p.text().primary(), line: p.integer().primary(), failed: p.boolean(), body: p.text() },
 });

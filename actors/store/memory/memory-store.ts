@@ -7,6 +7,7 @@ import { commit } from './commit.ts';
 import { deviceVerbs } from './devices.ts';
 import { jobVerbs } from './jobs.ts';
 import { recordVerbs } from './records.ts';
+import { servingVerbs } from './serving.ts';
 import { emptyTables } from './tables.ts';
 import { Connection, ConnectionLost, Engine, type Pace } from './transaction.ts';
 
@@ -56,6 +57,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...deviceVerbs(connection, tables),
         ...jobVerbs(connection, tables),
         ...recordVerbs(connection, tables),
+        ...servingVerbs(connection, tables),
         claim: (request) => claim(connection, tables, request),
         commit: (changes) => commit(connection, tables, changes),
       };

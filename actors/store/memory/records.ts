@@ -3,7 +3,7 @@ import type { Store } from '../store.ts';
 import type { Tables } from './tables.ts';
 import type { Connection } from './transaction.ts';
 
-type Records = Pick<Store, 'recordObject' | 'hasObjects' | 'recordModels' | 'recordUsage' | 'recordEvents' | 'listEvents'>;
+type Records = Pick<Store, 'recordObject' | 'hasObjects' | 'recordModels' | 'recordEvents' | 'listEvents'>;
 
 export function recordVerbs(connection: Connection, tables: Tables): Records {
   return {
@@ -24,18 +24,15 @@ export function recordVerbs(connection: Connection, tables: Tables): Records {
             }),
           ),
       ),
-    recordModels: (models) =>
+    recordModels: (models, at) =>
       connection.transaction('recordModels', async (tx) => {
         await tx.statement();
         const files = new Map(models.map((model) => [`${model.sha256} ${model.name}`, model]));
         for (const name of [...files.keys()].sort()) await tx.lock('model', [name], 'update');
-        for (const [name, model] of files) tx.put(tables.models, name, { ...model });
-      }),
-    recordUsage: (usage) =>
-      connection.transaction('recordUsage', async (tx) => {
-        await tx.statement();
-        await tx.lock('usage', [usage.id], 'update');
-        if (!tables.usage.has(usage.id)) tx.put(tables.usage, usage.id, { ...usage });
+        for (const [name, model] of files) {
+          tx.put(tables.models, name, { ...model });
+          if (!tables.modelsFirstSeen.has(name)) tx.put(tables.modelsFirstSeen, name, at);
+        }
       }),
     recordEvents: (events) =>
       connection.transaction('recordEvents', async (tx) => {

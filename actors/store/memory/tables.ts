@@ -2,7 +2,21 @@ import { fenceText } from '#actors/contract/primitives.ts';
 import type { ShardUnderChange } from '../shard-rules.ts';
 import { PARTITIONS, StaleEpoch } from '../store.ts';
 import type { Transaction } from './transaction.ts';
-import type { ApiKeyRow, AttemptRow, DeviceRow, EventRow, JobRow, ManifestRow, ModelRow, UsageRow, VoteRow } from '../store.ts';
+import type {
+  ApiKeyRow,
+  AttemptRow,
+  BatchResultRow,
+  BatchRow,
+  DeviceRow,
+  EventRow,
+  FileRow,
+  JobRow,
+  KeyLimits,
+  ManifestRow,
+  ModelRow,
+  UsageRow,
+  VoteRow,
+} from '../store.ts';
 
 export type Mutable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 export type MemoryAttempt = Mutable<AttemptRow>;
@@ -50,7 +64,15 @@ export interface Tables {
   readonly manifests: Map<string, ManifestRow>;
   readonly objects: Map<string, number>;
   readonly models: Map<string, ModelRow>;
+  /** Models by hash and name: when they were first recorded. */
+  readonly modelsFirstSeen: Map<string, number>;
   readonly usage: Map<string, UsageRow>;
+  readonly keyLimits: Map<string, KeyLimits>;
+  /** Null: deleted. */
+  readonly files: Map<string, FileRow | null>;
+  readonly batches: Map<string, BatchRow>;
+  /** By batch and line. */
+  readonly batchResults: Map<string, BatchResultRow>;
   readonly events: EventRow[];
 }
 
@@ -72,7 +94,12 @@ export function emptyTables(): Tables {
     manifests: new Map(),
     objects: new Map(),
     models: new Map(),
+    modelsFirstSeen: new Map(),
     usage: new Map(),
+    keyLimits: new Map(),
+    files: new Map(),
+    batches: new Map(),
+    batchResults: new Map(),
     events: [],
   };
 }

@@ -19,12 +19,14 @@ import { hasObjects, recordObject } from './objects.ts';
 import { openSession } from './open-session.ts';
 import { findJob, listJobs, openJobs } from './read-jobs.ts';
 import { attemptsOf, shardsOf, votesOf } from './read-shards.ts';
-import { listEvents, recordEvents, recordModels, recordUsage } from './records.ts';
+import { listEvents, recordEvents, recordModels } from './records.ts';
 import { seal } from './seal.ts';
+import { servingVerbs } from './serving.ts';
 import { takePartitions } from './take-partitions.ts';
 import { tallyJobs } from './tally-jobs.ts';
 import type { Database } from './transaction.ts';
 import { unblockMerge } from './unblock-merge.ts';
+import { modelsFirstSeen, recordUsage, usageSums } from './usage.ts';
 
 export interface PostgresStoreOptions {
   /** Makes the cluster secret, once in the grid's life; default: the operating system's randomness. */
@@ -77,8 +79,11 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     recordObject: (object, at) => recordObject(db, object, at),
     hasObjects: (sha256) => hasObjects(db, sha256),
 
-    recordModels: (models) => recordModels(db, models),
+    recordModels: (models, at) => recordModels(db, models, at),
+    modelsFirstSeen: (models) => modelsFirstSeen(db, models),
     recordUsage: (usage) => recordUsage(db, usage),
+    usageSums: (query) => usageSums(db, query),
+    ...servingVerbs(orm),
     recordEvents: (events) => recordEvents(db, events),
     listEvents: (subject, limit) => listEvents(db, subject, limit),
   };

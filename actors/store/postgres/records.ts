@@ -1,32 +1,23 @@
 import { sql } from 'kysely';
 
 import { storableText } from '../storable-text.ts';
-import type { EventRow, ModelRow, UsageRow } from '../store.ts';
+import type { EventRow, ModelRow } from '../store.ts';
 import type { Database } from './transaction.ts';
 
 /** Sorted, so that two callers with the same files wait for each other instead of locking each other out. */
-export async function recordModels(db: Database, models: readonly ModelRow[]): Promise<void> {
+export async function recordModels(db: Database, models: readonly ModelRow[], at: number): Promise<void> {
   const files = [...new Map(models.map((model) => [`${model.sha256} ${model.name}`, model])).entries()];
   const rows = files.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, model]) => model);
   await sql`
-    insert into models (name, sha256, size, context_size)
-    select * from unnest(
+    insert into models (name, sha256, size, context_size, first_seen_at)
+    select *, ${at}::bigint from unnest(
       ${rows.map((m) => storableText(m.name))}::text[],
       ${rows.map((m) => m.sha256)}::text[],
       ${rows.map((m) => m.size)}::bigint[],
       ${rows.map((m) => m.contextSize)}::int[]
     )
-    on conflict (name, sha256) do update set size = excluded.size, context_size = excluded.context_size
-  `.execute(db);
-}
-
-/** Once for each id. */
-export async function recordUsage(db: Database, u: UsageRow): Promise<void> {
-  await sql`
-    insert into usage (id, tenant, api_key, model, device, prompt_tokens, completion_tokens, outcome, at)
-    values (${u.id}, ${u.tenant}, ${u.apiKey}, ${storableText(u.model)}, ${u.device}, ${u.promptTokens}, ${u.completionTokens},
-      ${storableText(u.outcome)}, ${u.at})
-    on conflict (id) do nothing
+    on conflict (name, sha256) do update set size = excluded.size, context_size = excluded.context_size,
+      first_seen_at = coalesce(models.first_seen_at, excluded.first_seen_at)
   `.execute(db);
 }
 

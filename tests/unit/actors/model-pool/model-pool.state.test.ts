@@ -3,7 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { leastLoaded, loadable, RETRY_MS, type Replica } from '#actors/model-pool/model-pool.state.ts';
 
 function replica(device: string, change: Partial<Replica>): Replica {
-  return { device, state: 'ready', memoryBytes: 0, active: 0, failedAt: 0, reason: '', ...change };
+  return {
+    device,
+    state: 'ready',
+    memoryBytes: 0,
+    active: 0,
+    failedAt: 0,
+    retryMs: RETRY_MS,
+    capacity: 8,
+    draining: false,
+    reason: '',
+    ...change,
+  };
 }
 
 describe('choosing a replica', () => {

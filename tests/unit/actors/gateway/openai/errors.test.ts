@@ -3,8 +3,9 @@ import OpenAI, {
 } from 'openai'; // prettier-ignore
 import { describe, expect, it } from 'vitest';
 
+import type { GenerationFailure } from '#actors/contract/generation.ts';
 import { sseEvent } from '#actors/gateway/openai/chunks.ts';
-import { BadChatRequest, generationFailed, modelNotFound, type OpenAiErrorReply, openAiError } from '#actors/gateway/openai/errors.ts';
+import { BadChatRequest, generationRefused, modelNotFound, type OpenAiErrorReply, openAiError } from '#actors/gateway/openai/errors.ts';
 import { ERRORS, type ErrorCode, GridError } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
@@ -110,22 +111,23 @@ describe('an error', () => {
 
 describe('a failed generation', () => {
   it('is the client’s to mend when its prompt does not fit', async () => {
-    const error = await asSeenByTheClient(generationFailed({ promptTokens: 812, retryable: false, reason: 'too long' }, 512));
+    const error = await asSeenByTheClient(generationRefused({ code: 'CONTEXT_LENGTH', promptTokens: 812, reason: 'too long' }, 512));
     expect(error).toBeInstanceOf(BadRequestError);
     expect(error).toMatchObject({ code: 'context_length_exceeded', param: 'messages' });
     expect(error.message).toMatch(/maximum context length is 512 tokens.*812 tokens/);
   });
 
   it('is the client’s to mend when the template refuses its messages', () => {
-    expect(generationFailed({ promptTokens: 0, retryable: false, reason: 'roles must alternate' }, 512)).toMatchObject({
+    expect(generationRefused({ code: 'PROMPT', promptTokens: 0, reason: 'roles must alternate' }, 512)).toMatchObject({
       status: 400, body: { error: { code: 'invalid_prompt', message: expect.stringContaining('roles must alternate') } },
     }); // prettier-ignore
   });
 
-  it('may be tried again otherwise', () => {
-    expect(generationFailed({ promptTokens: 9, retryable: true, reason: 'the host ended' }, 512)).toMatchObject({
-      status: 503,
-      body: { error: { code: 'model_failed', type: 'server_error' } },
-    });
+  it('names what cannot be enforced, and hands a filter’s reason on', () => {
+    const failure = { promptTokens: 0, reason: 'because' };
+    const shown = (code: GenerationFailure) => generationRefused({ ...failure, code }, 512);
+    expect(shown('GRAMMAR')).toMatchObject({ status: 400, body: { error: { code: 'invalid_schema', param: 'response_format' } } });
+    expect(shown('UNSUPPORTED')).toMatchObject({ status: 400, body: { error: { code: 'unsupported_parameter' } } });
+    expect(shown('CONTENT_FILTER')).toMatchObject({ status: 400, body: { error: { code: 'content_filter', message: 'because' } } });
   });
 });

@@ -1,0 +1,344 @@
+import { describe, expect, it } from 'vitest';
+
+import type { FromAgent } from '#actors/contract/agent-link.ts';
+import type { GenerationRequest } from '#actors/contract/generation.ts';
+import { DeviceProtocol, type DeviceRef } from '#actors/device/device.protocol.ts';
+import { generationActor, type GenerationArgs, type GenerationResult } from '#actors/generation/generation.actor.ts';
+import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import { usageActor } from '#actors/generation/usage.actor.ts';
+import { modelPoolActor } from '#actors/model-pool/model-pool.actor.ts';
+import type { ModelPoolRef } from '#actors/model-pool/model-pool.protocol.ts';
+import type { Services } from '#actors/services.ts';
+import { createMemoryStore } from '#actors/store/memory/memory-store.ts';
+import { defineActor, type Handlers } from '#runtime/kernel/actor.ts';
+import { type Stage, withSystem } from '#tests/support/actors.ts';
+import { logRecord } from '#tests/support/log-record.ts';
+
+const MODEL = { name: 'm', sha256: 'a'.repeat(64), size: 1, contextSize: 512 };
+const REQUEST: GenerationRequest = { prompt: 'x', sampling: { maxTokens: 6, temperature: 0, topP: 1, seed: 1, stop: [] } };
+const ANSWER = ['one', ' two', ' three', ' four', ' five', ' six'];
+/** One answer is asked of the pool; its tokens are 100, 101, … whoever computes them. */
+const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+type End = Omit<Extract<FromAgent, { type: 'generationEnded' }>, 'type' | 'generation'>;
+
+/** A device whose engine a test holds in its hand. */
+interface HeldDevice {
+  readonly name: string;
+  readonly ref: DeviceRef;
+  readonly asked: { generation: string; request: GenerationRequest; owner: GenerationRef }[];
+  readonly cancelled: string[];
+  /** Emits the next tokens of the newest generation, from where it was asked to go on. */
+  emit(count: number): void;
+  end(end?: Partial<End>): void;
+}
+
+function heldDevice(stage: Stage, name: string): HeldDevice {
+  const asked: HeldDevice['asked'] = [];
+  const cancelled: string[] = [];
+  let at = 0;
+  const nothing = (): void => {};
+  const definition = defineActor({
+    protocol: DeviceProtocol,
+    start() {
+      const handlers = Object.fromEntries(DeviceProtocol.kinds.map((kind) => [kind, nothing])) as unknown as Handlers<
+        typeof DeviceProtocol
+      >;
+      return {
+        ...handlers,
+        loadModel: ({ pool }) => void pool.state({ device: name, state: 'ready', memoryBytes: 1 }),
+        generate(message) {
+          asked.push(message);
+          at = message.request.resume?.tokens.length ?? 0;
+        },
+        cancelGeneration: (generation) => void cancelled.push(generation),
+      };
+    },
+  });
+  const ref = stage.system.spawn({ id: `device-${name}`, actor: definition, restart: 'temporary', args: undefined });
+  return {
+    name,
+    ref,
+    asked,
+    cancelled,
+    emit(count) {
+      const newest = asked.at(-1);
+      const tokens = Array.from({ length: count }, (_, i) => 100 + at + i);
+      const text = ANSWER.slice(at, at + count).join('');
+      newest?.owner.tokens({ generation: newest.generation, from: at, tokens, text });
+      at += count;
+    },
+    end(end = {}) {
+      const newest = asked.at(-1);
+      const all = { outcome: 'length', promptTokens: 3, completionTokens: at, retryable: false, ...end } as const;
+      newest?.owner.ended({ generation: newest.generation, ...all });
+    },
+  };
+}
+
+interface Seen {
+  readonly ref: GenerationRef;
+  text: string;
+  readonly devices: string[];
+  result: GenerationResult | string | null;
+}
+
+interface Play {
+  readonly pool: ModelPoolRef;
+  readonly store: ReturnType<typeof createMemoryStore>;
+  readonly usage: () => Promise<{ requests: number; completionTokens: number }>;
+  ask(n: number, key?: string, limits?: GenerationArgs['limits']): Seen;
+}
+
+async function setUp(stage: Stage, devices: readonly HeldDevice[], capacity = 4): Promise<Play> {
+  const store = createMemoryStore();
+  const services = { store, log: logRecord() } as unknown as Services; // neither actor asks for more of them
+  const pool = stage.system.spawn({ id: 'pool', actor: modelPoolActor, restart: 'permanent', args: { services, model: MODEL } });
+  const usageLog = stage.system.spawn({ id: 'usage', actor: usageActor, restart: 'permanent', args: { services } });
+  for (const { name, ref } of devices) {
+    pool.offered({ device: name, ref, capacity });
+    pool.state({ device: name, state: 'ready', memoryBytes: 1 });
+  }
+  await stage.host.settle();
+  return {
+    pool,
+    store,
+    async usage() {
+      await stage.host.advance(1_000);
+      const [sum] = await store.usageSums({ tenant: null, apiKey: null, from: 0, to: Number.MAX_SAFE_INTEGER });
+      return { requests: sum?.requests ?? 0, completionTokens: sum?.completionTokens ?? 0 };
+    },
+    ask(n, key = 'key', limits = {}) {
+      let attempts = 0;
+      const seen: { -readonly [K in keyof Seen]: Seen[K] } = { ref: null as unknown as GenerationRef, text: '', devices: [], result: null };
+      seen.ref = stage.system.spawn({
+        id: `generation-${n}`,
+        actor: generationActor,
+        restart: 'temporary',
+        args: {
+          services, usageLog, pool, limits, generation: uuid(n), model: 'm', work: { request: REQUEST }, usage: { tenant: 't', apiKey: key },
+          attemptId: () => uuid(n * 1_000 + ++attempts),
+          sink: {
+            started: (device) => seen.devices.push(device),
+            text: (text) => (seen.text += text),
+            ended: (result) => (seen.result = result),
+            failed: (error) => (seen.result = `failed: ${error.code} ${error.message}`),
+            refused: ({ code }) => (seen.result = `refused: ${code}`),
+          },
+        },
+      }); // prettier-ignore
+      return seen;
+    },
+  };
+}
+
+const WHOLE = ANSWER.join('');
+const LOST: Partial<End> = { outcome: 'failed', code: 'DEVICE_LOST', reason: 'the device was lost', retryable: true };
+
+describe('a generation that moves', () => {
+  it('goes on behind the last token when its device is lost, and is counted once', async () => {
+    await withSystem(async (stage) => {
+      const [a, b] = [heldDevice(stage, 'a'), heldDevice(stage, 'b')];
+      const play = await setUp(stage, [a, b]);
+      const answer = play.ask(1);
+      await stage.host.settle();
+      a.emit(2);
+      await stage.host.settle();
+      a.end(LOST);
+      await stage.host.settle();
+      expect(b.asked).toHaveLength(1);
+      expect(b.asked[0]?.generation).not.toBe(a.asked[0]?.generation);
+      expect(b.asked[0]?.request.resume).toEqual({ tokens: [100, 101], textLength: 'one two'.length });
+      // Whatever the lost device still says belongs to nobody.
+      a.emit(3);
+      b.emit(4);
+      b.end();
+      await stage.host.settle();
+      expect(answer.text).toBe(WHOLE);
+      expect(answer.devices).toEqual(['a', 'b']);
+      expect(answer.result).toMatchObject({ finish: 'length', device: 'b', promptTokens: 3, completionTokens: 6 });
+      expect(await play.usage()).toEqual({ requests: 1, completionTokens: 6 });
+    });
+  });
+
+  it('gives up after three moves, with a clear error and what it used', async () => {
+    await withSystem(async (stage) => {
+      const devices = ['a', 'b', 'c', 'd', 'e'].map((name) => heldDevice(stage, name));
+      const play = await setUp(stage, devices);
+      const answer = play.ask(1);
+      for (const device of devices) {
+        await stage.host.settle();
+        device.emit(1);
+        await stage.host.settle();
+        device.end(LOST);
+      }
+      await stage.host.settle();
+      expect(answer.result).toMatch(/^failed: MODEL_FAILED .*the device was lost/);
+      expect(answer.devices).toEqual(['a', 'b', 'c', 'd']);
+      expect(answer.text).toBe('one two three four');
+      expect(await play.usage()).toEqual({ requests: 1, completionTokens: 4 });
+    });
+  });
+
+  it('leaves a drained device only once another is found, and stays when there is none', async () => {
+    await withSystem(async (stage) => {
+      const [a, b] = [heldDevice(stage, 'a'), heldDevice(stage, 'b')];
+      const play = await setUp(stage, [a]);
+      const answer = play.ask(1);
+      await stage.host.settle();
+      a.emit(1);
+      answer.ref.leave(uuid(1));
+      await stage.host.settle();
+      a.emit(1);
+      await stage.host.settle();
+      expect(answer.text).toBe('one two');
+      expect(a.cancelled).toEqual([]);
+      play.pool.offered({ device: 'b', ref: b.ref, capacity: 1 });
+      play.pool.state({ device: 'b', state: 'ready', memoryBytes: 1 });
+      play.pool.draining({ device: 'a', on: true });
+      answer.ref.leave(uuid(1));
+      await stage.host.settle();
+      expect(a.cancelled).toEqual([uuid(1)]);
+      expect(b.asked[0]?.request.resume?.tokens).toEqual([100, 101]);
+      b.emit(4);
+      b.end();
+      await stage.host.settle();
+      expect(answer).toMatchObject({ text: WHOLE, devices: ['a', 'b'], result: { finish: 'length', device: 'b' } });
+    });
+  });
+
+  it('stays with a suspect device that comes back before another is found', async () => {
+    await withSystem(async (stage) => {
+      const a = heldDevice(stage, 'a');
+      const b = heldDevice(stage, 'b');
+      const play = await setUp(stage, [a, b], 1);
+      const answer = play.ask(1);
+      const other = play.ask(2);
+      await stage.host.settle();
+      expect([answer.devices, other.devices]).toEqual([['a'], ['b']]);
+      answer.ref.leave(uuid(1));
+      await stage.host.settle();
+      answer.ref.back(uuid(1));
+      b.end();
+      await stage.host.settle();
+      a.emit(6);
+      a.end();
+      await stage.host.settle();
+      expect(answer).toMatchObject({ text: WHOLE, devices: ['a'], result: { device: 'a' } });
+      expect(b.asked).toHaveLength(1);
+      const { replicas } = await play.pool.report(undefined, { timeoutMs: 1_000 });
+      expect(replicas.map(({ active }) => active)).toEqual([0, 0]);
+    });
+  });
+
+  it('waits as long as a busy replica asks, and no tight loop', async () => {
+    await withSystem(async (stage) => {
+      const a = heldDevice(stage, 'a');
+      const play = await setUp(stage, [a]);
+      const answer = play.ask(1);
+      await stage.host.settle();
+      a.end({ outcome: 'failed', code: 'BUSY', reason: 'too many', retryAfterMs: 4_000, retryable: true, completionTokens: 0 });
+      await stage.host.advance(3_900);
+      expect(a.asked).toHaveLength(1);
+      await stage.host.advance(200);
+      expect(a.asked).toHaveLength(2);
+      a.emit(6);
+      a.end();
+      await stage.host.settle();
+      expect(answer).toMatchObject({ text: WHOLE, result: { finish: 'length' } });
+    });
+  });
+
+  it('leaves a replica that falls silent, before the first token and between tokens', async () => {
+    await withSystem(async (stage) => {
+      const [a, b, c] = [heldDevice(stage, 'a'), heldDevice(stage, 'b'), heldDevice(stage, 'c')];
+      const play = await setUp(stage, [a, b, c]);
+      const answer = play.ask(1, 'key', { firstTokenMs: 1_000, silenceMs: 500 });
+      await stage.host.advance(1_001);
+      expect(a.cancelled).toEqual([uuid(1)]);
+      b.emit(3);
+      await stage.host.advance(501);
+      expect(c.asked[0]?.request.resume?.tokens).toEqual([100, 101, 102]);
+      c.emit(3);
+      c.end();
+      await stage.host.settle();
+      expect(answer).toMatchObject({ text: WHOLE, devices: ['a', 'b', 'c'] });
+    });
+  });
+
+  it('takes a gap in the tokens for what it is', async () => {
+    await withSystem(async (stage) => {
+      const [a, b] = [heldDevice(stage, 'a'), heldDevice(stage, 'b')];
+      const play = await setUp(stage, [a, b]);
+      const answer = play.ask(1);
+      await stage.host.settle();
+      a.emit(1);
+      answer.ref.tokens({ generation: uuid(1), from: 5, tokens: [9], text: 'wrong' });
+      await stage.host.settle();
+      b.emit(5);
+      b.end();
+      await stage.host.settle();
+      expect(answer).toMatchObject({ text: WHOLE, devices: ['a', 'b'] });
+    });
+  });
+
+  it('hands on at once what no device can mend', async () => {
+    await withSystem(async (stage) => {
+      const [a, b] = [heldDevice(stage, 'a'), heldDevice(stage, 'b')];
+      const play = await setUp(stage, [a, b]);
+      const answer = play.ask(1);
+      await stage.host.settle();
+      a.end({ outcome: 'failed', code: 'CONTEXT_LENGTH', retryable: false, completionTokens: 0 });
+      await stage.host.settle();
+      expect(answer.result).toBe('refused: CONTEXT_LENGTH');
+      expect(b.asked).toEqual([]);
+    });
+  });
+});
+
+describe('the queue between keys', () => {
+  it('lets a key that has nothing running have a slot of the one that has all, whose answer goes on later', async () => {
+    await withSystem(async (stage) => {
+      const a = heldDevice(stage, 'a');
+      const play = await setUp(stage, [a], 1);
+      const hog = [1, 2, 3].map((n) => play.ask(n, 'hog'));
+      await stage.host.settle();
+      a.emit(2);
+      await stage.host.settle();
+      const light = play.ask(9, 'light');
+      await stage.host.settle();
+      expect(a.cancelled).toEqual([uuid(1)]);
+      expect(a.asked.at(-1)?.generation).toBe(uuid(9));
+      for (let n = 0; n < 4; n++) {
+        await stage.host.settle();
+        a.emit(6 - (a.asked.at(-1)?.request.resume?.tokens.length ?? 0));
+        a.end();
+      }
+      await stage.host.settle();
+      for (const answer of [...hog, light])
+        expect(answer).toMatchObject({ text: WHOLE, result: { finish: 'length', completionTokens: 6 } });
+    });
+  });
+
+  it('frees the slot of a client that leaves, waiting or served', async () => {
+    await withSystem(async (stage) => {
+      const a = heldDevice(stage, 'a');
+      const play = await setUp(stage, [a], 1);
+      const answers = [1, 2, 3].map((n) => play.ask(n));
+      await stage.host.settle();
+      answers[1]?.ref.cancel();
+      answers[0]?.ref.cancel();
+      await stage.host.settle();
+      expect(a.cancelled).toEqual([uuid(1)]);
+      expect(a.asked.map(({ generation }) => generation)).toEqual([uuid(1), uuid(3)]);
+      a.emit(6);
+      a.end();
+      await stage.host.settle();
+      expect(answers.map(({ result }) => (typeof result === 'string' ? result : result?.finish))).toEqual([
+        'cancelled',
+        'cancelled',
+        'length',
+      ]);
+    });
+  });
+});
