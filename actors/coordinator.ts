@@ -7,6 +7,7 @@ import { createGateway } from '#actors/gateway/gateway.ts';
 import { spawnGrid } from '#actors/grid.ts';
 import { generationActor } from '#actors/generation/generation.actor.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
+import { openPresence } from '#actors/open-presence.ts';
 import type { Services } from '#actors/services.ts';
 import { entities } from '#actors/store/entities.ts';
 import { migrations } from '#actors/store/migrations.ts';
@@ -23,12 +24,13 @@ import { loadOrCreateKey } from '#runtime/identity/keys.ts';
 import { createSystem } from '#runtime/kernel/system.ts';
 import { openDiskObjects } from '#runtime/objects/disk-objects.ts';
 import type { Log } from '#runtime/observe/log.ts';
-import { createInProcessPresence } from '#runtime/presence/in-process-presence.ts';
 
 export interface CoordinatorOptions {
   readonly dataFolder: string;
   /** Undefined: the embedded PostgreSQL in the data folder. */
   readonly databaseUrl: string | undefined;
+  /** Undefined: presence in this process. Several coordinators need one Redis. */
+  readonly redisUrl: string | undefined;
   readonly listen: string;
   readonly port: number;
   readonly uiFolder: string;
@@ -96,9 +98,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       clock: host.clock,
       onDefect: (error) => log.error({ error }, 'object store'),
     });
-    const presence = createInProcessPresence(host);
-    stops.push({ part: 'presence', end: () => presence.close() });
     const coordinatorId = randomUUID();
+    const presence = await openPresence({ redisUrl: options.redisUrl, store, host, log, coordinator: coordinatorId });
+    stops.push({ part: 'presence', end: () => presence.close() });
     const epochs = await store.takePartitions(coordinatorId);
     const patiently = <T>(work: () => Promise<T>): Promise<T> => withDatabaseRetry(work, { host, attempts: PATIENCE });
     const services: Services = { store, ledger, objects, presence, key, log, patiently, epochs };

@@ -93,6 +93,8 @@ export const devicesActor = defineActor({
         for (const { id, token } of entries) {
           const entry = live.get(id);
           if (entry !== undefined && String(entry.sessionEpoch) === token) entry.ref.leaseExpired();
+          // A session of a coordinator that is gone. The write is fenced: a newer session anywhere is not touched.
+          else if (entry === undefined || entry.sessionEpoch < Number(token)) markAbsent(id, Number(token));
         }
       },
       reportHeld(job) {

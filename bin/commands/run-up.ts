@@ -24,6 +24,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   const coordinator = await startCoordinator({
     dataFolder,
     databaseUrl: process.env['DATABASE_URL'],
+    redisUrl: process.env['REDIS_URL'],
     listen: options.listen,
     port,
     uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),

@@ -117,9 +117,9 @@ describe('several coordinators', () => {
     for (let left = ms; left > 0; left -= POLL_MS) {
       const step = Math.min(left, POLL_MS);
       await admin.incrby(CLOCK, step);
-      for (const { host, settle } of coordinators) {
-        await host.advance(step);
-        await settle();
+      for (const each of coordinators) {
+        await each.host.advance(step);
+        await each.settle();
       }
     }
   }
@@ -128,9 +128,9 @@ describe('several coordinators', () => {
     const made: Coordinator[] = [];
     for (const coordinator of ['c1', 'c2']) made.push(await makeCoordinator({ ...options, coordinator }));
     onTestFinished(async () => {
-      for (const { presence, checkLeaks } of made) {
-        presence.close();
-        await checkLeaks();
+      for (const each of made) {
+        each.presence.close();
+        await each.checkLeaks();
       }
     });
     return made as [Coordinator, Coordinator];
