@@ -6,22 +6,18 @@ import {
   freshNonce,
   isChallenge,
   isRefused,
-  PROTOCOL,
   readChallenge,
   readRefused,
-  readWelcome,
-  signHello,
   verifyRefused,
-  verifyWelcome,
-  writeHello,
   writePayload,
   type Asked,
   type Entropy,
-  type Welcome,
 } from './handshake.ts';
+import { readReception, writeIntroduction, type Introduction, type Reception } from './introduction.ts';
 import type { LinkLimits } from './limits.ts';
 import { messageSize } from './message-size.ts';
 import { CLOSE, type SocketLike } from './socket.ts';
+import { commonVersion, noCommonVersion, rangeOf, type VersionRange } from './version.ts';
 import { LinkViolation } from './violation.ts';
 
 /**
@@ -32,6 +28,7 @@ import { LinkViolation } from './violation.ts';
 export interface AttemptOptions {
   readonly host: Host;
   readonly limits: LinkLimits;
+  readonly versions: VersionRange;
   readonly peer: string;
   readonly key: KeyPair;
   /** The key that the server must have: 64 lower-case hex digits. */
@@ -39,11 +36,11 @@ export interface AttemptOptions {
   readonly entropy: Entropy;
   readonly bootId: string;
   readonly connect: () => SocketLike | Promise<SocketLike>;
-  /** What the hello says about the session that is to be resumed, and the owner's part. */
-  readonly state: () => { readonly sessionId: string | null; readonly lastSeqSeen: number; readonly payload: unknown };
+  /** What the hello says about the session that is to be resumed in that version, and the owner's part. */
+  readonly state: (version: number) => Pick<Introduction, 'sessionId' | 'position' | 'window'> & { readonly payload: unknown };
   /** The server proved its key and took us in. Throws `LinkViolation` when its answer cannot be. */
-  readonly onWelcome: (socket: SocketLike, welcome: Welcome) => Receiver;
-  /** A server's own signed reason, or one of ours: `wrong-server`, `version`. */
+  readonly onWelcome: (socket: SocketLike, version: number, reception: Reception) => Receiver;
+  /** A server's own signed reason, or one of ours: `wrong-server`, `version: ...`. */
   readonly onRefused: (reason: string) => void;
   /** No server there, or none that can be understood. */
   readonly onFailed: (error: unknown) => void;
@@ -55,10 +52,10 @@ export interface Attempt {
 }
 
 export function createAttempt(options: AttemptOptions): Attempt {
-  const { host, limits, key, serverKey, entropy } = options;
+  const { host, limits, versions, key, serverKey, entropy } = options;
   let over = false;
   let socket: SocketLike | undefined;
-  let asked: Asked | undefined;
+  let asked: (Asked & { readonly version: number }) | undefined;
   const deadline = host.scheduler.after(limits.handshakeMs, () => {
     fail(new LinkViolation(`The server did not welcome us within ${limits.handshakeMs} ms.`));
   });
@@ -78,7 +75,8 @@ export function createAttempt(options: AttemptOptions): Attempt {
 
   function refused(reason: string): void {
     if (!finish()) return;
-    socket?.close(CLOSE.normal);
+    // The server's log should say why as well.
+    socket?.close(CLOSE.refused, reason);
     options.onRefused(reason);
   }
 
@@ -119,32 +117,26 @@ export function createAttempt(options: AttemptOptions): Attempt {
     }
   }
 
-  function answerChallenge(to: SocketLike, data: Uint8Array): Asked | undefined {
+  function answerChallenge(to: SocketLike, data: Uint8Array): typeof asked {
     const challenge = readChallenge(data);
-    if (challenge.protocol !== PROTOCOL) {
-      refused('version');
+    const version = commonVersion(rangeOf(challenge), versions);
+    if (version === undefined) {
+      refused(noCommonVersion(rangeOf(challenge), versions));
       return undefined;
     }
     if (challenge.serverKey !== serverKey) {
       refused('wrong-server');
       return undefined;
     }
-    const { sessionId, lastSeqSeen, payload } = options.state();
+    const { payload, ...session } = options.state(version);
     messageSize(payload, limits.messageBytes);
-    const unsigned = {
-      protocol: PROTOCOL,
-      peer: options.peer,
-      bootId: options.bootId,
-      sessionId,
-      lastSeqSeen,
-      nonce: freshNonce(entropy),
-      payload: writePayload(payload),
-    };
-    const helloFrame = writeHello(signHello(unsigned, challenge, key));
+    const { peer, bootId } = options;
+    const introduction = { ...session, version, versions, peer, bootId, payload: writePayload(payload) };
+    const helloFrame = writeIntroduction(introduction, freshNonce(entropy), challenge, key);
     if (helloFrame.length > limits.helloBytes)
       throw new GridError('TOO_LARGE', `The hello has ${helloFrame.length} bytes; the limit is ${limits.helloBytes}.`);
     to.send(helloFrame);
-    return { challenge, helloFrame };
+    return { challenge, helloFrame, version };
   }
 
   function readRefusal(data: Uint8Array, to: Asked): void {
@@ -153,11 +145,10 @@ export function createAttempt(options: AttemptOptions): Attempt {
     refused(refusal.reason);
   }
 
-  function enter(from: SocketLike, data: Uint8Array, to: Asked): Receiver | undefined {
-    const welcome = readWelcome(data);
-    if (!verifyWelcome(welcome, to, serverKey)) throw new LinkViolation('The welcome is not signed by the server.');
+  function enter(from: SocketLike, data: Uint8Array, to: Asked & { readonly version: number }): Receiver | undefined {
+    const reception = readReception(to.version, data, to, serverKey);
     if (!finish()) return undefined;
-    return options.onWelcome(from, welcome);
+    return options.onWelcome(from, to.version, reception);
   }
 
   void dial();

@@ -1,27 +1,36 @@
 import type { Cancellable, Host } from '#runtime/kernel/host.ts';
-import { createCodec } from './codec.ts';
-import { isHandshakeFrame, KIND, readFrame, writeFrame, type FrameKind } from './frame.ts';
-import { MIN_PART_BYTES, type LinkLimits } from './limits.ts';
-import type { Batch } from './outbox.ts';
+import { frameLayout, isHandshakeFrame, KIND, type FrameKind, type Header } from './frame.ts';
+import type { Inbox } from './inbox.ts';
+import type { Lane, PerLane } from './lane.ts';
+import { createLaneReader, type Arrived } from './lane-reader.ts';
+import { BATCH_SLACK, createLaneWriter, type LaneWriter, type Piece } from './lane-writer.ts';
+import type { LinkLimits } from './limits.ts';
+import type { Outbox } from './outbox.ts';
 import { CLOSE, type SocketLike } from './socket.ts';
+import { FIRST_VERSION } from './version.ts';
 import { LinkViolation } from './violation.ts';
 
 /**
  * One authenticated socket in the life of a session: open, then ended, once and for good.
  *
- * While open it sends what the port offers, in frames of many messages; answers pings; acknowledges on everything that it
- * sends anyway, and by a frame of its own when too much or too long is owed. It ends
- * - `lost`: the socket closed, or nothing was heard for `deadAfterMs` in spite of a ping. The session may go on elsewhere;
+ * While open it sends what waits in the lanes, in frames of many messages, the control lane always first; answers pings;
+ * acknowledges on everything that it sends anyway, and by a frame of its own when too much or too long is owed. Of the data lane
+ * no more is on its way than the peer has heard but for `flightBytes`: neither this process's buffers, nor the operating systems',
+ * nor the peer's hold more, so a control message never has more than that before it. (Version 1 cannot say what it heard.) It ends
+ * - `lost`: the socket closed, or nothing was heard for `deadAfterMs` in spite of a ping, or the peer asks on and on without
+ *   reading the answers. The session may go on elsewhere;
  * - `closed`: the peer said that the session is over;
  * - `failed`: the peer broke the protocol, or the owner's handler threw. The peer is told that the session is over;
  * - silently, by `close` or `abandon` from this side.
  */
 export interface Channel {
-  /** Something waits in the port: sent when the event loop has gone round, with all that comes until then. */
+  /** Something waits in a lane: sent when the event loop has gone round, with all that comes until then. */
   requestFlush(): void;
   receive(data: Uint8Array): void;
   socketClosed(): void;
-  /** Sends what waits and says that the session is over. */
+  /** The owner has consumed what had arrived before: acknowledge it. */
+  consumed(messages: number, bytes: number): void;
+  /** Sends what waits, as far as the peer takes it, and says that the session is over. */
   close(reason: string): void;
   /** Drops the socket: the session goes on without it. */
   abandon(): void;
@@ -37,16 +46,19 @@ export type Down =
   | { readonly kind: 'closed'; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: FailureReason; readonly error: unknown };
 
+/** What the session keeps of a lane. */
+export interface ChannelLane {
+  readonly outbox: Outbox<unknown>;
+  readonly inbox: Inbox;
+}
+
 /** The session as its socket sees it. */
 export interface ChannelPort {
-  /** The next messages to send. */
-  next(): Batch<unknown> | undefined;
-  /** Number of the last message that was delivered here. */
-  delivered(): number;
-  /** The peer has everything up to this number. Throws `LinkViolation` when that cannot be. */
-  acknowledged(seq: number): void;
-  /** Messages arrived. Throws what `decode` or the numbering objects to. */
-  arrived(first: number, messages: readonly unknown[]): void;
+  readonly lanes: PerLane<ChannelLane>;
+  /** The peer has consumed everything up to this number. Throws `LinkViolation` when that cannot be. */
+  acknowledged(lane: Lane, seq: number): void;
+  /** Messages arrived. Answers how many of them are consumed. Throws what `decode` or the numbering objects to. */
+  arrived(lane: Lane, messages: Arrived): number;
   /** Called once, unless this side ended it. */
   down(cause: Down): void;
 }
@@ -55,24 +67,36 @@ export interface ChannelOptions {
   readonly host: Host;
   readonly limits: LinkLimits;
   readonly socket: SocketLike;
+  /** Version of the wire. */
+  readonly version: number;
   readonly generation: number;
   readonly port: ChannelPort;
 }
 
 const NOTHING = new Uint8Array(0);
-/** What the batch's own array may add to its messages. */
-const BATCH_SLACK = 64;
 const MAX_REASON_BYTES = 120;
 
-export function createChannel({ host, limits, socket, generation, port }: ChannelOptions): Channel {
-  const codec = createCodec();
+export function createChannel({ host, limits, socket, version, generation, port }: ChannelOptions): Channel {
+  const layout = frameLayout(version);
+  const { control, data } = port.lanes;
+  const writers: PerLane<LaneWriter> = {
+    control: createLaneWriter(version, control.outbox, limits),
+    data: createLaneWriter(version, data.outbox, limits),
+  };
+  const readers = { control: createLaneReader(version, control.inbox, limits), data: createLaneReader(version, data.inbox, limits) };
+  // Everything that an honest end can have under way, twice over.
+  const maxBuffered = 2 * (limits.messageBytes + limits.windowBytes + limits.reserveBytes);
+  const paced = version !== FIRST_VERSION;
   let ended = false;
   let sentFrames = 0;
   let heardFrames = 0;
   let flushRequested = false;
 
-  let parts: Uint8Array[] = [];
-  let partsBytes = 0;
+  /** Frames with data or with pieces of something large that the peer has not heard yet. */
+  let flight: { readonly frame: number; readonly bytes: number }[] = [];
+  let flightBytes = 0;
+  /** What is not small waits for the peer to hear. */
+  let held = false;
 
   let owedMessages = 0;
   let owedBytes = 0;
@@ -82,33 +106,65 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
   let unansweredSince: number | undefined;
   let silenceTimer = host.scheduler.after(limits.pingAfterMs, checkSilence);
 
-  function transmit(kind: FrameKind, first: number, body: Uint8Array): void {
+  function transmit(kind: FrameKind, body: Uint8Array, lane: Lane = 'data', first = 0): void {
     sentFrames += 1;
     owedMessages = 0;
     owedBytes = 0;
     ackTimer?.cancel();
     ackTimer = undefined;
-    socket.send(writeFrame({ kind, generation, frame: sentFrames, first, ack: port.delivered() }, body));
+    const header: Header = {
+      kind,
+      lane,
+      generation,
+      frame: sentFrames,
+      heard: heardFrames,
+      first,
+      controlAck: control.inbox.consumed,
+      ack: data.inbox.consumed,
+    };
+    socket.send(layout.write(header, body));
   }
 
-  function transmitBatch({ first, messages }: Batch<unknown>): void {
-    const body = codec.encode(messages);
-    let start = 0;
-    for (; body.length - start > limits.frameBytes; start += limits.frameBytes) {
-      transmit(KIND.part, first, body.subarray(start, start + limits.frameBytes));
+  function transmitPiece(lane: Lane, { kind, first, body }: Piece): void {
+    transmit(kind, body, lane, first);
+    if (!paced || (lane === 'control' && kind === KIND.data)) return;
+    flight.push({ frame: sentFrames, bytes: body.length });
+    flightBytes += body.length;
+  }
+
+  /** One frame of what waits, if anything may be sent. */
+  function transmitNext(): boolean {
+    if (ended) return false;
+    held = flightBytes > 0 && flightBytes + limits.frameBytes > limits.flightBytes;
+    const urgent = !paced ? undefined : writers.control.next(held);
+    const piece = urgent ?? (held ? undefined : writers.data.next(false));
+    if (piece === undefined) return false;
+    transmitPiece(urgent === undefined ? 'data' : 'control', piece);
+    return true;
+  }
+
+  function heardBy(peer: number): void {
+    if (peer > sentFrames) throw new LinkViolation(`The peer heard frame ${peer}, but only ${sentFrames} were sent.`);
+    let count = 0;
+    for (const { frame, bytes } of flight) {
+      if (frame > peer) break;
+      flightBytes -= bytes;
+      count += 1;
     }
-    transmit(KIND.data, first, body.subarray(start));
+    if (count === 0) return;
+    flight = flight.slice(count);
+    if (held) requestFlush();
   }
 
   function flush(): void {
     flushRequested = false;
     try {
-      for (let batch = ended ? undefined : port.next(); batch !== undefined; batch = ended ? undefined : port.next()) transmitBatch(batch);
+      while (transmitNext());
     } catch (error) {
       // Only a message that its sender changed after `send` cannot be encoded.
-      return fail('crashed', error);
+      return fail(error instanceof LinkViolation ? 'protocol' : 'crashed', error);
     }
-    if (!ended && ackIsDue()) transmit(KIND.ack, 0, NOTHING);
+    if (!ended && ackIsDue()) transmit(KIND.ack, NOTHING);
   }
 
   function requestFlush(): void {
@@ -123,41 +179,42 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
     owedMessages += messages;
     owedBytes += bytes;
     if (ackIsDue()) return requestFlush();
-    ackTimer ??= host.scheduler.after(limits.ackAfterMs, () => transmit(KIND.ack, 0, NOTHING));
+    ackTimer ??= host.scheduler.after(limits.ackAfterMs, () => transmit(KIND.ack, NOTHING));
   }
 
-  function receive(data: Uint8Array): void {
+  function receive(bytes: Uint8Array): void {
     if (ended) return;
     heardAt = host.clock.now();
     unansweredSince = undefined;
-    if (isHandshakeFrame(data)) return;
+    if (isHandshakeFrame(bytes)) return;
+    if (socket.bufferedBytes > maxBuffered) return lose('it does not read what it asks for');
     try {
-      read(data);
+      read(bytes);
     } catch (error) {
       fail('protocol', error);
     }
   }
 
-  function read(data: Uint8Array): void {
-    const { header, body } = readFrame(data, limits.frameBytes);
+  function read(bytes: Uint8Array): void {
+    const { header, body } = layout.read(bytes, limits.frameBytes + BATCH_SLACK);
     if (header.generation !== generation || header.frame <= heardFrames) return;
     if (header.frame !== heardFrames + 1) throw new LinkViolation(`Frame ${header.frame} came after frame ${heardFrames}.`);
     heardFrames = header.frame;
-    port.acknowledged(header.ack);
+    heardBy(header.heard);
+    port.acknowledged('control', header.controlAck);
+    port.acknowledged('data', header.ack);
     if (ended) return;
     switch (header.kind) {
-      case KIND.part:
-        return keepPart(body);
-      case KIND.data: {
-        const bytes = assemble(body);
-        const messages = codec.decode(bytes);
-        if (!Array.isArray(messages) || messages.length === 0) throw new LinkViolation('The body of a frame is not a list of messages.');
-        port.arrived(header.first, messages as unknown[]);
-        if (!ended) owe(messages.length, bytes.length);
+      case KIND.data:
+      case KIND.part: {
+        const arrived = readers[header.lane].read(header.kind, header.first, body);
+        const consumed = arrived === undefined ? 0 : port.arrived(header.lane, arrived);
+        // Version 1 wants to hear of whole messages only.
+        if (!ended && (arrived !== undefined || paced)) owe(consumed, paced ? body.length : (arrived?.bytes ?? 0));
         return;
       }
       case KIND.ping:
-        return transmit(KIND.pong, 0, NOTHING);
+        return transmit(KIND.pong, NOTHING);
       case KIND.close: {
         const reason = Buffer.from(body).toString('utf8').slice(0, MAX_REASON_BYTES);
         end();
@@ -170,23 +227,6 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
     }
   }
 
-  function keepPart(body: Uint8Array): void {
-    if (body.length < MIN_PART_BYTES) throw new LinkViolation(`A part of ${body.length} bytes is too small.`);
-    partsBytes += body.length;
-    if (partsBytes > limits.messageBytes + BATCH_SLACK) throw new LinkViolation(`A message has more than ${limits.messageBytes} bytes.`);
-    parts.push(body);
-  }
-
-  function assemble(last: Uint8Array): Uint8Array {
-    if (parts.length === 0) return last;
-    if (partsBytes + last.length > limits.messageBytes + BATCH_SLACK)
-      throw new LinkViolation(`A message has more than ${limits.messageBytes} bytes.`);
-    const whole = Buffer.concat([...parts, last]);
-    parts = [];
-    partsBytes = 0;
-    return whole;
-  }
-
   function checkSilence(): void {
     const now = host.clock.now();
     if (now - heardAt < limits.pingAfterMs) return watchSilence(limits.pingAfterMs - (now - heardAt));
@@ -194,7 +234,7 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
     unansweredSince ??= now;
     const patience = limits.deadAfterMs - limits.pingAfterMs - (now - unansweredSince);
     if (patience > 0) {
-      transmit(KIND.ping, 0, NOTHING);
+      transmit(KIND.ping, NOTHING);
       return watchSilence(Math.min(limits.pingAfterMs, patience));
     }
     // And after such a pause the answer may lie in the socket: let the event loop read it first.
@@ -211,7 +251,6 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
 
   function end(): void {
     ended = true;
-    parts = [];
     silenceTimer.cancel();
     ackTimer?.cancel();
   }
@@ -228,7 +267,7 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
   }
 
   function farewell(code: number, reason: string): void {
-    transmit(KIND.close, 0, Buffer.from(reason.slice(0, MAX_REASON_BYTES)));
+    transmit(KIND.close, Buffer.from(reason.slice(0, MAX_REASON_BYTES)));
     end();
     socket.close(code, reason);
   }
@@ -243,6 +282,9 @@ export function createChannel({ host, limits, socket, generation, port }: Channe
     requestFlush,
     receive,
     fail,
+    consumed(messages, bytes) {
+      if (!ended) owe(messages, bytes);
+    },
     socketClosed() {
       if (ended) return;
       end();

@@ -6,11 +6,14 @@ import type { Admission } from '#runtime/kernel/ref.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { createAttempt, type Attempt } from './attempt.ts';
 import type { Channel, Down } from './channel.ts';
-import { createConversation } from './conversation.ts';
+import { createConversation, windowsOf } from './conversation.ts';
 import type { Receiver } from './greeting.ts';
-import { freshId, type Entropy, type Welcome } from './handshake.ts';
+import { freshId, type Entropy } from './handshake.ts';
+import type { Reception } from './introduction.ts';
+import { BEGINNING, type Lane } from './lane.ts';
 import { linkLimits, type LinkLimits } from './limits.ts';
 import type { SocketLike } from './socket.ts';
+import { VERSIONS, type VersionRange } from './version.ts';
 import { LinkViolation } from './violation.ts';
 
 /**
@@ -39,13 +42,14 @@ export type LinkState = 'connecting' | 'open' | 'suspended' | 'closed';
 /** What the owner hears. A callback that throws ends the session (`onMessage`) or is reported to `onFault` (the others). */
 export interface LinkClientEvents<In, Out = unknown> {
   readonly onOpen: (how: { readonly resumed: boolean }) => void;
-  /** As `LinkSession.onMessage`: acknowledged when this has returned, so delivered is not durable. */
-  readonly onMessage: (message: In) => void;
+  /** As `LinkSession.onMessage`: consumed, and acknowledged, when this has returned or its promise is fulfilled; not durable by that. */
+  readonly onMessage: (message: In) => void | Promise<void>;
   /** The session has no socket any more; `reason` is for the log: `disconnected`, `silent`, or why the server ended the session. */
   readonly onSuspended?: (reason: string) => void;
   /**
-   * The server does not want us. Final: the client is closed now. Reasons: `unauthenticated`, `superseded`, `version`, `unavailable`,
-   * `stale`, `wrong-server` (it shows another key than the pinned one).
+   * The server does not want us. Final: the client is closed now. Reasons: `unauthenticated`, `superseded`, `unavailable`, `stale`,
+   * `wrong-server` (it shows another key than the pinned one), and `version: ...` with what each end speaks. The last is not final:
+   * the server may be next to be upgraded.
    */
   readonly onRefused?: (reason: string, final: boolean) => void;
   /** Messages that will not be sent again and that the server had not acknowledged: they may have arrived or not. */
@@ -71,18 +75,23 @@ export interface LinkClientOptions<In, Out> extends LinkClientEvents<In, Out> {
   readonly hello: () => unknown;
   /** Makes a message out of what arrived, or throws: then the session ends with the reason `protocol`, and a new one is tried. */
   readonly decode: (raw: unknown) => In;
+  /** Which lane a message goes by. `data` for all unless given: see lane.ts. */
+  readonly lane?: (message: Out) => Lane;
   readonly limits?: Partial<LinkLimits>;
+  /** What we speak; tests and rolling upgrades narrow it. */
+  readonly versions?: VersionRange;
   /** Unpredictable bytes for nonces and the boot id; tests inject their own. */
   readonly entropy?: Entropy;
 }
 
 /** Starts dialling at once. */
 export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): LinkClient<Out> {
-  const { host, entropy = randomBytes } = options;
+  const { host, entropy = randomBytes, versions = VERSIONS } = options;
   const limits = linkLimits(options.limits);
   const bootId = freshId(entropy);
   let state: LinkState = 'connecting';
   let sessionId: string | null = null;
+  let spoken: number | undefined;
   let hadSession = false;
   let attempt: Attempt | undefined;
   let retry: Cancellable | undefined;
@@ -97,6 +106,7 @@ export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): 
     host,
     limits,
     decode: options.decode,
+    lane: options.lane ?? ((): Lane => 'data'),
     deliver: options.onMessage,
     onRoom: () => call(() => options.onRoom?.()),
     onDown,
@@ -115,13 +125,19 @@ export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): 
     attempt = createAttempt({
       host,
       limits,
+      versions,
       peer: options.peer,
       key: options.key,
       serverKey: options.serverKey,
       entropy,
       bootId,
       connect: options.connect,
-      state: () => ({ sessionId, lastSeqSeen: conversation.delivered(), payload: options.hello() }),
+      state(version) {
+        // A session stays in its version: after an upgrade of the server there is nothing left to resume anyway.
+        const known = version === spoken ? sessionId : null;
+        const position = known === null ? BEGINNING : conversation.position();
+        return { sessionId: known, position, window: windowsOf(limits), payload: options.hello() };
+      },
       onWelcome,
       onRefused,
       onFailed(error) {
@@ -139,17 +155,18 @@ export function createLinkClient<In, Out>(options: LinkClientOptions<In, Out>): 
     retry = host.scheduler.after(pauseMs, dial);
   }
 
-  function onWelcome(socket: SocketLike, welcome: Welcome): Receiver {
+  function onWelcome(socket: SocketLike, version: number, reception: Reception): Receiver {
     attempt = undefined;
     refusals = 0;
     openedAt = host.clock.now();
-    const { resumed } = welcome;
-    if (resumed && (welcome.sessionId !== sessionId || !conversation.canResume(welcome.lastSeqSeen))) {
+    const { resumed, position, window, generation } = reception;
+    if (resumed && (reception.sessionId !== sessionId || !conversation.canResume(version, position))) {
       return reject(socket, new LinkViolation('The server resumes a session that does not fit ours.'));
     }
     const lost = !resumed && hadSession ? conversation.restart() : [];
-    const channel: Channel = conversation.attach(socket, welcome.generation, resumed ? welcome.lastSeqSeen : 0);
-    sessionId = welcome.sessionId;
+    const channel: Channel = conversation.attach(socket, { version, generation, position: resumed ? position : BEGINNING, window });
+    sessionId = reception.sessionId;
+    spoken = version;
     hadSession = true;
     liveSocket = socket;
     state = 'open';

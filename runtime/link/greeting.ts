@@ -2,20 +2,19 @@ import type { Host } from '#runtime/kernel/host.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import {
   freshNonce,
-  PROTOCOL,
-  readHello,
   readPayload,
   signRefused,
-  verifyHello,
   writeChallenge,
   writeRefused,
   type Asked,
+  type Challenge,
   type Entropy,
-  type Hello,
   type RefusalReason,
 } from './handshake.ts';
+import { readIntroduction, type Introduction } from './introduction.ts';
 import type { LinkLimits } from './limits.ts';
 import { CLOSE, type SocketLike } from './socket.ts';
+import { commonVersion, markNonce, noCommonVersion, type VersionRange } from './version.ts';
 import { LinkViolation } from './violation.ts';
 
 /**
@@ -34,7 +33,7 @@ export type Authenticate = (peer: string, hello: unknown) => Promise<Authenticat
 
 /** A peer that has proved its key. */
 export interface Greeted {
-  readonly hello: Hello;
+  readonly introduction: Introduction;
   readonly payload: unknown;
   readonly asked: Asked;
   /** Rises with each hello that arrives at this server. */
@@ -44,11 +43,13 @@ export interface Greeted {
 /** Takes what a socket says. */
 export interface Receiver {
   receive(data: Uint8Array): void;
-  socketClosed(): void;
+  /** `reason` is what the other side said when it closed, if anything. */
+  socketClosed(reason?: string): void;
 }
 
 export interface GreetingOptions {
   readonly host: Host;
+  readonly versions: VersionRange;
   readonly limits: LinkLimits;
   readonly key: KeyPair;
   readonly entropy: Entropy;
@@ -70,8 +71,12 @@ export interface Greeting extends Receiver {
 const NOBODY = 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a';
 
 export function createGreeting(options: GreetingOptions): Greeting {
-  const { host, limits, key, entropy, socket } = options;
-  const challenge = { protocol: PROTOCOL, serverKey: key.publicKey, nonce: freshNonce(entropy) };
+  const { host, limits, key, entropy, socket, versions } = options;
+  const challenge: Challenge = {
+    protocol: versions.min,
+    serverKey: key.publicKey,
+    nonce: markNonce(freshNonce(entropy), versions),
+  };
   let state: 'challenged' | 'asking' | 'over' = 'challenged';
   let peer: string | undefined;
   const deadline = host.scheduler.after(limits.handshakeMs, () => fail('the handshake took too long', CLOSE.refused));
@@ -103,34 +108,41 @@ export function createGreeting(options: GreetingOptions): Greeting {
       if (data.length > limits.helloBytes)
         throw new LinkViolation(`A hello of ${data.length} bytes is over the limit of ${limits.helloBytes}.`);
       const helloFrame = Uint8Array.from(data);
-      const hello = readHello(helloFrame);
-      peer = hello.peer;
-      void ask(hello, { challenge, helloFrame }, readPayload(hello.payload));
+      const { introduction, provedBy } = readIntroduction(helloFrame);
+      peer = introduction.peer;
+      const asked = { challenge, helloFrame };
+      void ask(introduction, asked, readPayload(introduction.payload), (publicKey) => provedBy(publicKey, challenge));
     } catch (error) {
       fail(error instanceof Error ? error.message : String(error), CLOSE.violation);
     }
   }
 
-  async function ask(hello: Hello, asked: Asked, payload: unknown): Promise<void> {
-    if (hello.protocol !== PROTOCOL) return refuse('version', asked, `it speaks version ${hello.protocol} of the protocol`);
+  async function ask(introduction: Introduction, asked: Asked, payload: unknown, provedBy: (publicKey: string) => boolean): Promise<void> {
+    const { version } = introduction;
+    if (version < versions.min || version > versions.max) {
+      const reason = noCommonVersion(versions, introduction.versions);
+      return refuse(reason, asked, reason);
+    }
+    if (version !== commonVersion(versions, introduction.versions))
+      return fail('it chose an older version of the protocol than it speaks', CLOSE.violation);
     const generation = options.nextGeneration();
     let answer: Authentication;
     try {
-      answer = await options.authenticate(hello.peer, payload);
+      answer = await options.authenticate(introduction.peer, payload);
     } catch (error) {
       return refuse('unavailable', asked, `the look-up failed: ${error instanceof Error ? error.message : String(error)}`);
     }
-    const proved = verifyHello(hello, challenge, 'publicKey' in answer ? hex(answer.publicKey) : NOBODY);
+    const proved = provedBy('publicKey' in answer ? hex(answer.publicKey) : NOBODY);
     if ('refuse' in answer) return refuse('unauthenticated', asked, answer.refuse);
     if (!proved) return refuse('unauthenticated', asked, 'the signature is not by the key of this peer');
-    if (finish()) options.onGreeted({ hello, payload, asked, generation });
+    if (finish()) options.onGreeted({ introduction, payload, asked, generation });
   }
 
   socket.send(writeChallenge(challenge));
   return {
     receive,
-    socketClosed() {
-      if (finish()) options.onFailed(peer, 'the socket closed');
+    socketClosed(reason = '') {
+      if (finish()) options.onFailed(peer, reason === '' ? 'the socket closed' : `the socket closed: ${reason}`);
     },
     cancel: () => fail('the server closes', CLOSE.goingAway),
   };

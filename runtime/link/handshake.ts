@@ -9,9 +9,9 @@ import { LinkViolation } from './violation.ts';
 /**
  * Who is there? Both sides prove their Ed25519 key before any message flows.
  *
- *     server -> client   challenge { protocol, serverKey, nonce }
- *     client -> server   hello { protocol, peer, bootId, sessionId, lastSeqSeen, nonce, payload, signature }
- *     server -> client   welcome { sessionId, generation, lastSeqSeen, resumed, signature }   or   refused { reason, signature }
+ *     server -> client   challenge { protocol, serverKey, nonce }             the nonce says which versions it speaks: version.ts
+ *     client -> server   hello, in the highest version that both speak        handshake-v1.ts, handshake-v2.ts
+ *     server -> client   welcome, in the same version   or   refused { reason, signature }
  *
  * The hello's signature covers everything in it, the server's nonce and key, and the client's own key: it fits this server, this
  * connection and this key only, so a recorded hello is worth nothing. The server's signature covers its answer, its nonce and
@@ -19,52 +19,30 @@ import { LinkViolation } from './violation.ts';
  * has its own domain, so that none can be passed off as another or as a vote.
  *
  * The handshake proves identity and freshness. It hides nothing and does not protect the frames after it: that is TLS's part.
+ * Challenge and refusal look the same in every version: they are what ends without a common version still understand.
  */
-export const PROTOCOL = 1;
-
 const NONCE_BYTES = 32;
-const Protocol = z.number().int().min(0).max(0xffff);
-const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
-const Nonce = Bytes.refine((bytes) => bytes.length === NONCE_BYTES, `expected ${NONCE_BYTES} bytes`);
-const Signature = Bytes.refine((bytes) => bytes.length === 64, 'expected 64 bytes');
-const SessionId = z.string().regex(/^[0-9a-f]{32}$/);
+export const Protocol = z.number().int().min(0).max(0xffff);
+export const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'expected bytes');
+export const Nonce = Bytes.refine((bytes) => bytes.length === NONCE_BYTES, `expected ${NONCE_BYTES} bytes`);
+export const Signature = Bytes.refine((bytes) => bytes.length === 64, 'expected 64 bytes');
+export const SessionId = z.string().regex(/^[0-9a-f]{32}$/);
 /** 48 bits, as in the frame's header. */
-const Seq = z
+export const Seq = z
   .number()
   .int()
   .min(0)
   .max(2 ** 48 - 1);
 
 const Challenge = z.strictObject({ protocol: Protocol, serverKey: z.string().regex(/^[0-9a-f]{64}$/), nonce: Nonce });
-const Hello = z.strictObject({
-  protocol: Protocol,
-  peer: z.string().min(1).max(200),
-  /** Changes with each start of the client's process: a session never outlives the memory it belongs to. */
-  bootId: z.string().min(1).max(64),
-  sessionId: SessionId.nullable(),
-  lastSeqSeen: Seq,
-  nonce: Nonce,
-  /** The owner's part, encoded: the signature covers bytes. */
-  payload: Bytes,
-  signature: Signature,
-});
-const Welcome = z.strictObject({
-  sessionId: SessionId,
-  generation: z.number().int().min(1).max(0xffff_ffff),
-  lastSeqSeen: Seq,
-  resumed: z.boolean(),
-  signature: Signature,
-});
 /** `unauthenticated` never says why: an unknown peer, a revoked one and a bad signature look the same from outside. */
 const Refused = z.strictObject({ reason: z.string().min(1).max(64), signature: Signature });
 
 export type Challenge = z.infer<typeof Challenge>;
-export type Hello = z.infer<typeof Hello>;
-export type Welcome = z.infer<typeof Welcome>;
 export type Refused = z.infer<typeof Refused>;
 
 /** The reasons in a server's refusal. */
-export type RefusalReason = 'unauthenticated' | 'version' | 'unavailable' | 'stale';
+export type RefusalReason = 'unauthenticated' | `version: ${string}` | 'unavailable' | 'stale';
 
 /** Answers that many unpredictable bytes. */
 export type Entropy = (count: number) => Uint8Array;
@@ -89,26 +67,24 @@ export function readPayload(bytes: Uint8Array): unknown {
 
 // Frames: the kind, then one MessagePack object. Readers throw LinkViolation.
 
-const HANDSHAKE = { challenge: 16, hello: 17, welcome: 18, refused: 19 } as const;
+export const HANDSHAKE = { challenge: 16, hello: 17, welcome: 18, refused: 19, hello2: 20, welcome2: 21 } as const;
 
-export const writeChallenge = (challenge: Challenge): Uint8Array => write(HANDSHAKE.challenge, challenge);
-export const writeHello = (hello: Hello): Uint8Array => write(HANDSHAKE.hello, hello);
-export const writeWelcome = (welcome: Welcome): Uint8Array => write(HANDSHAKE.welcome, welcome);
-export const writeRefused = (refused: Refused): Uint8Array => write(HANDSHAKE.refused, refused);
+export const writeChallenge = (challenge: Challenge): Uint8Array => writeHandshake(HANDSHAKE.challenge, challenge);
+export const writeRefused = (refused: Refused): Uint8Array => writeHandshake(HANDSHAKE.refused, refused);
 
-export const readChallenge = (frame: Uint8Array): Challenge => read(HANDSHAKE.challenge, Challenge, frame);
-export const readHello = (frame: Uint8Array): Hello => read(HANDSHAKE.hello, Hello, frame);
-export const readWelcome = (frame: Uint8Array): Welcome => read(HANDSHAKE.welcome, Welcome, frame);
-export const readRefused = (frame: Uint8Array): Refused => read(HANDSHAKE.refused, Refused, frame);
+export const readChallenge = (frame: Uint8Array): Challenge => readHandshake(HANDSHAKE.challenge, Challenge, frame);
+export const readRefused = (frame: Uint8Array): Refused => readHandshake(HANDSHAKE.refused, Refused, frame);
 
 export const isChallenge = (frame: Uint8Array): boolean => frame[0] === HANDSHAKE.challenge;
 export const isRefused = (frame: Uint8Array): boolean => frame[0] === HANDSHAKE.refused;
 
-function write(kind: number, fields: object): Uint8Array {
+/** Kind, then the fields. */
+export function writeHandshake(kind: number, fields: object): Uint8Array {
   return Buffer.concat([Uint8Array.of(kind), createCodec().encode(fields)]);
 }
 
-function read<T>(kind: number, schema: z.ZodType<T>, frame: Uint8Array): T {
+/** Throws `LinkViolation` for anything but a frame of that kind and shape. */
+export function readHandshake<T>(kind: number, schema: z.ZodType<T>, frame: Uint8Array): T {
   if (frame[0] !== kind) throw new LinkViolation(`A frame of kind ${frame[0] ?? 'none'} came in the handshake instead of ${kind}.`);
   const result = schema.safeParse(createCodec().decode(frame.subarray(1)));
   if (!result.success) throw new LinkViolation(`A frame of the handshake is malformed: ${z.prettifyError(result.error)}`);
@@ -117,31 +93,10 @@ function read<T>(kind: number, schema: z.ZodType<T>, frame: Uint8Array): T {
 
 // Signatures.
 
-export type UnsignedHello = Omit<Hello, 'signature'>;
-
-export function signHello(hello: UnsignedHello, challenge: Challenge, key: KeyPair): Hello {
-  return { ...hello, signature: key.sign(helloTranscript(hello, challenge, key.publicKey)) };
-}
-
-export function verifyHello(hello: Hello, challenge: Challenge, publicKey: string): boolean {
-  return verify(hello.signature, helloTranscript(hello, challenge, publicKey), publicKey);
-}
-
 /** What the server answers to: its own challenge and the hello as it arrived, byte for byte. */
 export interface Asked {
   readonly challenge: Challenge;
   readonly helloFrame: Uint8Array;
-}
-
-export type UnsignedWelcome = Omit<Welcome, 'signature'>;
-
-export function signWelcome(welcome: UnsignedWelcome, asked: Asked, key: KeyPair): Welcome {
-  return { ...welcome, signature: key.sign(welcomeTranscript(welcome, asked)) };
-}
-
-/** Against the pinned key, not against the one that the challenge claims. */
-export function verifyWelcome(welcome: Welcome, asked: Asked, serverKey: string): boolean {
-  return verify(welcome.signature, welcomeTranscript(welcome, asked), serverKey);
 }
 
 export function signRefused(reason: RefusalReason, asked: Asked, key: KeyPair): Refused {
@@ -152,41 +107,12 @@ export function verifyRefused(refused: Refused, asked: Asked, serverKey: string)
   return verify(refused.signature, refusedTranscript(refused.reason, asked), serverKey);
 }
 
-function helloTranscript(hello: UnsignedHello, challenge: Challenge, publicKey: string): Uint8Array {
-  return transcript('corpgrid.link.hello.v1', [
-    challenge.protocol,
-    challenge.serverKey,
-    challenge.nonce,
-    hello.protocol,
-    hello.peer,
-    publicKey,
-    hello.bootId,
-    hello.sessionId ?? '',
-    hello.lastSeqSeen,
-    hello.nonce,
-    hello.payload,
-  ]);
-}
-
-function welcomeTranscript(welcome: UnsignedWelcome, { challenge, helloFrame }: Asked): Uint8Array {
-  return transcript('corpgrid.link.welcome.v1', [
-    challenge.protocol,
-    challenge.serverKey,
-    challenge.nonce,
-    helloFrame,
-    welcome.sessionId,
-    welcome.generation,
-    welcome.lastSeqSeen,
-    welcome.resumed ? 1 : 0,
-  ]);
-}
-
 function refusedTranscript(reason: string, { challenge, helloFrame }: Asked): Uint8Array {
   return transcript('corpgrid.link.refused.v1', [challenge.protocol, challenge.serverKey, challenge.nonce, helloFrame, reason]);
 }
 
 /** The domain, a zero byte, and the SHA-256 over the fields, each with its length before it: no two lists of fields run together. */
-function transcript(domain: string, fields: readonly (string | number | Uint8Array)[]): Uint8Array {
+export function transcript(domain: string, fields: readonly (string | number | Uint8Array)[]): Uint8Array {
   const parts = fields.flatMap((field) => {
     const bytes = field instanceof Uint8Array ? field : Buffer.from(String(field));
     const length = Buffer.alloc(4);

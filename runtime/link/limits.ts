@@ -17,6 +17,10 @@ export interface LinkLimits {
   /** The window: what may be unacknowledged in one direction. A single larger message is taken when nothing else waits. */
   readonly windowBytes: number;
   readonly windowMessages: number;
+  /** The control lane's own window, so that a full data lane leaves room for what must not wait. */
+  readonly reserveBytes: number;
+  /** Most bytes of the data lane on their way: what a control message can find before it in the buffers between the two ends. */
+  readonly flightBytes: number;
   /** Most bytes in the body of one frame; larger messages travel in parts, so that a slow line still shows life. */
   readonly frameBytes: number;
   readonly frameMessages: number;
@@ -47,6 +51,8 @@ export const DEFAULT_LIMITS: LinkLimits = {
   ackAfterBytes: 64 * 1024,
   windowBytes: 1024 * 1024,
   windowMessages: 8_192,
+  reserveBytes: 256 * 1024,
+  flightBytes: 256 * 1024,
   frameBytes: 64 * 1024,
   frameMessages: 256,
   messageBytes: 8 * 1024 * 1024,
@@ -71,13 +77,14 @@ export function linkLimits(changes: Partial<LinkLimits> = {}): LinkLimits {
   if (limits.deadAfterMs <= limits.pingAfterMs)
     throw bad('deadAfterMs', 'it must be longer than pingAfterMs, or no ping could be answered');
   if (limits.frameBytes < MIN_PART_BYTES) throw bad('frameBytes', `it must be at least ${MIN_PART_BYTES}`);
+  if (limits.flightBytes < limits.frameBytes) throw bad('flightBytes', 'it must hold at least one frame');
   if (limits.backoffMaxMs < limits.backoffMinMs) throw bad('backoffMaxMs', 'it must not be shorter than backoffMinMs');
   return limits;
 }
 
 /** Largest WebSocket message that a peer sends: for the `maxPayload` of the WebSocket library. */
 export function largestFrame(limits: LinkLimits = DEFAULT_LIMITS): number {
-  return Math.max(limits.helloBytes, limits.frameBytes) + 64;
+  return Math.max(limits.helloBytes, limits.frameBytes) + 128;
 }
 
 function bad(name: string, why: string): GridError {

@@ -3,10 +3,14 @@ import { randomBytes } from 'node:crypto';
 import type { Host } from '#runtime/kernel/host.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { createGreeting, sendRefusal, type Authenticate, type Greeted, type Greeting, type Receiver } from './greeting.ts';
-import { freshId, signWelcome, writeWelcome, type Entropy } from './handshake.ts';
+import { windowsOf } from './conversation.ts';
+import { freshId, type Entropy } from './handshake.ts';
+import { writeReception } from './introduction.ts';
+import { BEGINNING, type Lane } from './lane.ts';
 import { linkLimits, type LinkLimits } from './limits.ts';
 import { createSession, type LinkSession, type ServerSession } from './session.ts';
 import { CLOSE, type SocketLike } from './socket.ts';
+import { VERSIONS, type VersionRange } from './version.ts';
 
 /**
  * The side that waits: agents dial in, and so do other coordinators.
@@ -27,6 +31,8 @@ export interface LinkServerOptions<In, Out> {
   readonly key: KeyPair;
   /** Makes a message out of what arrived, or throws: then the session closes with the reason `protocol`. */
   readonly decode: (raw: unknown) => In;
+  /** Which lane a message goes by. `data` for all unless given: see lane.ts. */
+  readonly lane?: (message: Out) => Lane;
   readonly authenticate: Authenticate;
   /** A new session. It must get its `onMessage` before this returns. */
   readonly onSession: (session: LinkSession<In, Out>) => void;
@@ -35,12 +41,14 @@ export interface LinkServerOptions<In, Out> {
   /** A socket did not become a session. `peer` is only what it claimed to be: for the log. */
   readonly onRefused?: (peer: string | undefined, why: string) => void;
   readonly limits?: Partial<LinkLimits>;
+  /** What it speaks; tests and rolling upgrades narrow it. */
+  readonly versions?: VersionRange;
   /** Unpredictable bytes for nonces and session ids; tests inject their own. */
   readonly entropy?: Entropy;
 }
 
 export function createLinkServer<In, Out>(options: LinkServerOptions<In, Out>): LinkServer {
-  const { host, key, decode, onSession, entropy = randomBytes } = options;
+  const { host, key, decode, onSession, entropy = randomBytes, versions = VERSIONS, lane = (): Lane => 'data' } = options;
   const limits = linkLimits(options.limits);
   const onFault = options.onFault ?? ((): void => undefined);
   const onRefused = options.onRefused ?? ((): void => undefined);
@@ -58,6 +66,7 @@ export function createLinkServer<In, Out>(options: LinkServerOptions<In, Out>): 
     const greeting = createGreeting({
       host,
       limits,
+      versions,
       key,
       entropy,
       socket,
@@ -75,33 +84,35 @@ export function createLinkServer<In, Out>(options: LinkServerOptions<In, Out>): 
     greetings.add(greeting);
     let receiver: Receiver = greeting;
     socket.onMessage((data) => receiver.receive(data));
-    socket.onClose(() => {
+    socket.onClose((_code, reason) => {
       sockets.delete(socket);
-      receiver.socketClosed();
+      receiver.socketClosed(reason);
       if (sockets.size === 0) onQuiet?.();
     });
   }
 
   function admit(greeted: Greeted, socket: SocketLike): Receiver | undefined {
-    const { hello, asked } = greeted;
-    const existing = sessions.get(hello.peer);
+    const { introduction, asked } = greeted;
+    const { peer, version, position, window } = introduction;
+    const existing = sessions.get(peer);
     if (existing !== undefined && greeted.generation < existing.generation) {
       sendRefusal(socket, 'stale', asked, key);
-      onRefused(hello.peer, 'a newer hello of this peer overtook it');
+      onRefused(peer, 'a newer hello of this peer overtook it');
       return undefined;
     }
-    const resumed = existing?.canResume(hello) === true;
+    const resumed = existing?.canResume(introduction) === true;
     const session = resumed ? existing : open(greeted);
-    const welcome = { sessionId: session.facade.id, generation: greeted.generation, lastSeqSeen: session.delivered(), resumed };
-    socket.send(writeWelcome(signWelcome(welcome, asked, key)));
-    const channel = session.attach(socket, greeted.generation, resumed ? hello.lastSeqSeen : 0);
+    const { generation } = greeted;
+    const reception = { sessionId: session.facade.id, generation, resumed, position: session.position(), window: windowsOf(limits) };
+    socket.send(writeReception(version, reception, asked, key));
+    const channel = session.attach(socket, { version, generation, position: resumed ? position : BEGINNING, window });
     if (resumed) session.resumed(greeted.payload);
     else introduce(session);
     return channel;
   }
 
-  function open({ hello, payload }: Greeted): ServerSession<In, Out> {
-    const { peer, bootId } = hello;
+  function open({ introduction, payload }: Greeted): ServerSession<In, Out> {
+    const { peer, bootId } = introduction;
     sessions.get(peer)?.end('superseded');
     const session = createSession<In, Out>({
       host,
@@ -111,6 +122,7 @@ export function createLinkServer<In, Out>(options: LinkServerOptions<In, Out>): 
       bootId,
       payload,
       decode,
+      lane,
       onFault,
       onEnded() {
         if (sessions.get(peer) === session) sessions.delete(peer);

@@ -1,8 +1,9 @@
 import type { Cancellable, Host } from '#runtime/kernel/host.ts';
 import type { Admission } from '#runtime/kernel/ref.ts';
 import type { Channel } from './channel.ts';
-import { createConversation } from './conversation.ts';
-import type { Hello } from './handshake.ts';
+import { createConversation, type Terms } from './conversation.ts';
+import type { Introduction } from './introduction.ts';
+import type { Lane, LanePosition, PerLane } from './lane.ts';
 import type { LinkLimits } from './limits.ts';
 import { createSignal } from './signal.ts';
 import type { SocketLike } from './socket.ts';
@@ -26,20 +27,23 @@ export interface LinkSession<In, Out> {
   /** The owner's part of the peer's latest hello. */
   readonly hello: unknown;
   /**
-   * 'accepted': it will arrive once, after everything accepted before it, unless the session closes first. Don't change it any more.
-   * 'full': the window is full, nothing was taken; `onRoom` tells when to go on. 'closed': the session is over.
+   * 'accepted': it will arrive once, after everything accepted before it in its lane, unless the session closes first. Don't change
+   * it any more. 'full': the peer has not consumed a window's worth, nothing was taken; `onRoom` tells when to go on. 'closed': the
+   * session is over.
    * Throws `GridError` for what the link cannot carry (see `messageSize`).
    */
   send(message: Out): Admission;
   /**
-   * Messages in the order in which they were sent, each once. A message is acknowledged to the peer when the callback has
-   * returned, that is when it was *delivered*, not when anything became durable: what must survive this process needs an
-   * answer of its own, sent after the commit. Must be set in the turn of `onSession`.
+   * Messages in the order in which they were sent in their lane, each once. A message is *consumed*, and acknowledged to the peer, when
+   * the callback has returned, or when the promise that it returned is fulfilled: until then it fills the peer's window, so
+   * an owner that is slow slows its peer down instead of filling its own memory. A throw or rejection ends the session as `crashed`.
+   * Consumed is not durable: what must survive this process needs an answer of its own, sent after the commit.
+   * Must be set in the turn of `onSession`.
    */
-  onMessage(callback: (message: In) => void): void;
+  onMessage(callback: (message: In) => void | Promise<void>): void;
   onSuspended(callback: () => void): void;
   onResumed(callback: () => void): void;
-  /** Once. `undelivered` are the messages that the peer has not acknowledged: they may have arrived or not. */
+  /** Once. `undelivered` are the messages that the peer has neither acknowledged nor shown to have: they may have arrived or not. */
   onClosed(callback: (reason: string, undelivered: readonly Out[]) => void): void;
   /** There is room in the window again after `send` answered 'full'. */
   onRoom(callback: () => void): void;
@@ -51,15 +55,15 @@ export interface ServerSession<In, Out> {
   readonly facade: LinkSession<In, Out>;
   /** Of the hello that the current socket came with. */
   readonly generation: number;
-  delivered(): number;
-  canResume(hello: Hello): boolean;
-  attach(socket: SocketLike, generation: number, peerDelivered: number): Channel;
+  position(): PerLane<LanePosition>;
+  canResume(introduction: Introduction): boolean;
+  attach(socket: SocketLike, terms: Terms): Channel;
   /** The peer is back: after `attach`. */
   resumed(payload: unknown): void;
   end(reason: string): void;
 }
 
-export interface SessionOptions<In> {
+export interface SessionOptions<In, Out> {
   readonly host: Host;
   readonly limits: LinkLimits;
   readonly id: string;
@@ -67,6 +71,7 @@ export interface SessionOptions<In> {
   readonly bootId: string;
   readonly payload: unknown;
   readonly decode: (raw: unknown) => In;
+  readonly lane: (message: Out) => Lane;
   /** The peer's fault or a callback's: for the log. */
   readonly onFault: (peer: string, error: unknown) => void;
   readonly onEnded: () => void;
@@ -80,15 +85,16 @@ export function createSession<In, Out>({
   bootId,
   payload,
   decode,
+  lane,
   onFault,
   onEnded,
-}: SessionOptions<In>): ServerSession<In, Out> {
+}: SessionOptions<In, Out>): ServerSession<In, Out> {
   const fault = (error: unknown): void => onFault(peer, error);
   const suspended = createSignal<[]>(fault);
   const resumed = createSignal<[]>(fault);
   const room = createSignal<[]>(fault);
   const closed = createSignal<[reason: string, undelivered: readonly Out[]]>(fault);
-  let deliver = (_message: In): void => {
+  let deliver = (_message: In): void | Promise<void> => {
     throw new Error('The session has no onMessage: set it in the turn of onSession.');
   };
   let current = payload;
@@ -100,6 +106,7 @@ export function createSession<In, Out>({
     host,
     limits,
     decode,
+    lane,
     deliver: (message) => deliver(message),
     onRoom: () => room.emit(),
     onDown(cause) {
@@ -142,12 +149,12 @@ export function createSession<In, Out>({
     get generation() {
       return generation;
     },
-    delivered: () => conversation.delivered(),
-    canResume: (again) => again.sessionId === id && again.bootId === bootId && conversation.canResume(again.lastSeqSeen),
-    attach(socket, number, peerDelivered) {
+    position: () => conversation.position(),
+    canResume: (again) => again.sessionId === id && again.bootId === bootId && conversation.canResume(again.version, again.position),
+    attach(socket, terms) {
       expiry?.cancel();
-      generation = number;
-      return conversation.attach(socket, number, peerDelivered);
+      generation = terms.generation;
+      return conversation.attach(socket, terms);
     },
     resumed(again) {
       current = again;

@@ -1,11 +1,12 @@
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { createCodec, type Codec } from '#runtime/link/codec.ts';
-import { writeFrame, type Header } from '#runtime/link/frame.ts';
-import { readChallenge, signHello, writeHello, writePayload, type Challenge, type UnsignedHello } from '#runtime/link/handshake.ts';
+import { frameLayout, KIND, type Header } from '#runtime/link/frame.ts';
+import { readChallenge, writePayload, type Challenge } from '#runtime/link/handshake.ts';
+import { signHello, writeHello, type UnsignedHello } from '#runtime/link/handshake-v1.ts';
 import { seededEntropy, type LinkPair } from '#tests/support/link-pair.ts';
 import type { Wire } from '#tests/support/link-wire.ts';
 
-/** Somebody at the server's door who speaks the link by hand, well or badly. */
+/** Somebody at the server's door who speaks version 1 of the link by hand, well or badly. */
 export interface Stranger {
   readonly wire: Wire;
   readonly challenge: Challenge;
@@ -51,7 +52,8 @@ export async function callAsStranger(pair: LinkPair): Promise<Stranger> {
     },
     frame(header, body = new Uint8Array(0)) {
       frames += 1;
-      return writeFrame({ kind: 1, generation: 1, frame: frames, first: 0, ack: 0, ...header }, body);
+      const blank = { kind: KIND.data, lane: 'data', generation: 1, frame: frames, heard: 0, first: 0, controlAck: 0, ack: 0 } as const;
+      return frameLayout(1).write({ ...blank, ...header }, body);
     },
     async send(data) {
       wire.client.send(data);

@@ -75,7 +75,7 @@ export class SimulatedDevice {
 
   connect(): void {
     const generation = ++this.#generation;
-    let onMessage: (message: FromAgent) => void = () => {};
+    let onMessage: (message: FromAgent) => void | Promise<void> = () => {};
     let onClosed: (reason: string, undelivered: readonly ToAgent[]) => void = () => {};
     let open = true;
     const close = (reason: string): void => {
@@ -97,14 +97,16 @@ export class SimulatedDevice {
         });
         return 'accepted';
       },
-      onMessage: (callback) => void (onMessage = callback),
+      onMessage(callback) {
+        onMessage = callback;
+      },
       onSuspended: () => {},
       onResumed: () => {},
       onClosed: (callback) => void (onClosed = callback),
       onRoom: () => {},
       close,
     };
-    this.#link = { toGrid: (message) => this.#host.scheduler.after(1, () => open && onMessage(message)), cut: close };
+    this.#link = { toGrid: (message) => this.#host.scheduler.after(1, () => open && void onMessage(message)), cut: close };
     this.#devices.opened({ session: holdSession(session), hello });
     for (const vote of this.#unsettled.values()) this.#link.toGrid(vote);
   }

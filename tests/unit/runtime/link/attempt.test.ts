@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { generateKeyPair } from '#runtime/identity/keys.ts';
 import { createCodec } from '#runtime/link/codec.ts';
-import { readHello, signWelcome, writeChallenge, writeWelcome, type Challenge, type UnsignedWelcome } from '#runtime/link/handshake.ts';
+import { HANDSHAKE, writeChallenge, type Challenge } from '#runtime/link/handshake.ts';
+import { readHello, signWelcome, writeWelcome, type UnsignedWelcome } from '#runtime/link/handshake-v1.ts';
 import { DEFAULT_LIMITS } from '#runtime/link/limits.ts';
 import { type LinkPair, openPair as openPairUnchecked, type PairOptions, seededEntropy } from '#tests/support/link-pair.ts';
 import { createWire } from '#tests/support/link-wire.ts';
@@ -49,7 +50,8 @@ describe('the client at the door', () => {
     pair.client.send({ n: 1 });
     await pair.host.advance(3_000);
     expect(new Set(pair.events)).toEqual(new Set(['unreachable']));
-    for (const wire of pair.wires) expect(wire.sent.filter((frame) => frame.from === 'client' && frame.data[0] !== 17)).toEqual([]);
+    for (const wire of pair.wires)
+      expect(wire.sent.filter((frame) => frame.from === 'client' && frame.data[0] !== HANDSHAKE.hello2)).toEqual([]);
   });
 
   it('does not believe a refusal that the server did not sign', async () => {
@@ -71,7 +73,7 @@ describe('the client at the door', () => {
     const pair = await openPair({
       wire: {
         tamper: (data, from) => {
-          if (from !== 'server' || data[0] !== 18) return data;
+          if (from !== 'server' || data[0] !== HANDSHAKE.welcome2) return data;
           recorded ??= data;
           return recorded;
         },

@@ -3,8 +3,10 @@ import * as fc from 'fast-check';
 
 import { createChannel, type Channel, type Down } from '#runtime/link/channel.ts';
 import { createCodec } from '#runtime/link/codec.ts';
-import { KIND, readFrame, writeFrame, type FrameKind, type Header } from '#runtime/link/frame.ts';
+import { frameLayout, KIND, type FrameKind, type Header } from '#runtime/link/frame.ts';
+import { Inbox } from '#runtime/link/inbox.ts';
 import { DEFAULT_LIMITS, linkLimits, type LinkLimits } from '#runtime/link/limits.ts';
+import { Outbox } from '#runtime/link/outbox.ts';
 import { LinkViolation } from '#runtime/link/violation.ts';
 import { virtualHost, type VirtualHost } from '#runtime/simulation/virtual-host.ts';
 import { createWire, type Wire } from '#tests/support/link-wire.ts';
@@ -28,13 +30,16 @@ interface Bench {
 
 let benches: Bench[] = [];
 
-function setUp(limits: Partial<LinkLimits> = {}): Bench {
+function setUp(changes: Partial<LinkLimits> = {}, version = 1): Bench {
+  const limits = linkLimits(changes);
+  const window = { bytes: limits.windowBytes, messages: limits.windowMessages };
+  const lane = () => ({ outbox: new Outbox<unknown>(window), inbox: new Inbox(window) });
+  const lanes = { control: lane(), data: lane() };
   const host = virtualHost(1);
   let jumped = 0;
   const wire = createWire({ host });
   const arrived: Bench['arrived'] = [];
   const downs: Down[] = [];
-  let delivered = 0;
   const unread: Uint8Array[] = [];
   const channel: Channel = createChannel({
     host: {
@@ -50,18 +55,19 @@ function setUp(limits: Partial<LinkLimits> = {}): Bench {
         },
       },
     },
-    limits: linkLimits(limits),
+    limits,
     socket: wire.server,
+    version,
     generation: 4,
     port: {
-      next: () => undefined,
-      delivered: () => delivered,
-      acknowledged(seq) {
+      lanes,
+      acknowledged(_lane, seq) {
         if (seq > 0) throw new LinkViolation('nothing was sent');
       },
-      arrived(first, messages) {
+      arrived(name, { first, messages }) {
         arrived.push({ first, messages });
-        delivered = first + messages.length - 1;
+        for (let n = 0; n < messages.length; n++) lanes[name].inbox.advance();
+        return messages.length;
       },
       down: (cause) => downs.push(cause),
     },
@@ -76,7 +82,7 @@ function setUp(limits: Partial<LinkLimits> = {}): Bench {
     downs,
     unread,
     pauseProcess: (ms) => void (jumped += ms),
-    replies: () => wire.sent.filter((frame) => frame.from === 'server').map((frame) => readFrame(frame.data, MIB).header),
+    replies: () => wire.sent.filter((frame) => frame.from === 'server').map((frame) => frameLayout(version).read(frame.data, MIB).header),
   };
   benches.push(bench);
   return bench;
@@ -93,7 +99,10 @@ afterEach(async () => {
 });
 
 function frame(number: number, kind: FrameKind, header: Partial<Header> = {}, body: Uint8Array = new Uint8Array(0)): Uint8Array {
-  return writeFrame({ kind, generation: 4, frame: number, first: 0, ack: 0, ...header }, body);
+  return frameLayout(1).write(
+    { kind, lane: 'data', generation: 4, frame: number, heard: 0, first: 0, controlAck: 0, ack: 0, ...header },
+    body,
+  );
 }
 
 const batch = (...messages: unknown[]): Uint8Array => createCodec().encode(messages);

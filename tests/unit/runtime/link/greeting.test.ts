@@ -3,15 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { generateKeyPair } from '#runtime/identity/keys.ts';
 import { createCodec } from '#runtime/link/codec.ts';
-import {
-  readHello,
-  readRefused,
-  readWelcome,
-  verifyRefused,
-  verifyWelcome,
-  writePayload,
-  type UnsignedHello,
-} from '#runtime/link/handshake.ts';
+import { readRefused, verifyRefused, writePayload } from '#runtime/link/handshake.ts';
+import { readHello, readWelcome, verifyWelcome, type UnsignedHello } from '#runtime/link/handshake-v1.ts';
 import { DEFAULT_LIMITS } from '#runtime/link/limits.ts';
 import { LinkViolation } from '#runtime/link/violation.ts';
 import { type LinkPair, openPair as openPairUnchecked, type PairOptions, seededEntropy } from '#tests/support/link-pair.ts';
@@ -109,8 +102,8 @@ describe('the server at the door', () => {
   it('names a version that it does not speak, and a look-up that failed', async () => {
     const pair = await openServer({ server: { authenticate: () => Promise.reject(new Error('the database is away')) } });
     const modern = await callAsStranger(pair);
-    await modern.send(modern.hello({ protocol: 2 }));
-    expect(readRefused(modern.heard[1] ?? new Uint8Array(0)).reason).toBe('version');
+    await modern.send(modern.hello({ protocol: 7 }));
+    expect(readRefused(modern.heard[1] ?? new Uint8Array(0)).reason).toBe('version: the server speaks 1 to 2, the client 7');
     const unlucky = await callAsStranger(pair);
     await unlucky.send(unlucky.hello());
     expect(readRefused(unlucky.heard[1] ?? new Uint8Array(0)).reason).toBe('unavailable');

@@ -2,23 +2,17 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { generateKeyPair } from '#runtime/identity/keys.ts';
+import { readPayload, readRefused, signRefused, verifyRefused, writePayload, type Asked, type Challenge } from '#runtime/link/handshake.ts';
 import {
   readHello,
-  readPayload,
-  readRefused,
   readWelcome,
   signHello,
-  signRefused,
   signWelcome,
   verifyHello,
-  verifyRefused,
   verifyWelcome,
-  writePayload,
-  type Asked,
-  type Challenge,
   type UnsignedHello,
   type UnsignedWelcome,
-} from '#runtime/link/handshake.ts';
+} from '#runtime/link/handshake-v1.ts';
 import { LinkViolation } from '#runtime/link/violation.ts';
 import { seededEntropy } from '#tests/support/link-pair.ts';
 

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { DEFAULT_LIMITS } from '#runtime/link/limits.ts';
-import { KIND, readFrame } from '#runtime/link/frame.ts';
+import { HANDSHAKE } from '#runtime/link/handshake.ts';
+import { frameLayout, KIND, type Header } from '#runtime/link/frame.ts';
 import { LinkViolation } from '#runtime/link/violation.ts';
 import { type LinkPair, type Note, notes, numbers, openPair as openPairUnchecked, type PairOptions } from '#tests/support/link-pair.ts';
 import type { Wire } from '#tests/support/link-wire.ts';
@@ -21,10 +22,10 @@ afterEach(async () => {
   pairs = [];
 });
 
+const headerOf = (data: Uint8Array): Header => frameLayout(2).read(data, 1 << 20).header;
+
 function kindsFrom(wire: Wire, from: 'client' | 'server'): number[] {
-  return wire.sent.flatMap((frame) =>
-    frame.from === from && (frame.data[0] ?? 0) < 16 ? [readFrame(frame.data, 1 << 20).header.kind] : [],
-  );
+  return wire.sent.flatMap((frame) => (frame.from === from && (frame.data[0] ?? 0) < 16 ? [headerOf(frame.data).kind] : []));
 }
 
 describe('an open session', () => {
@@ -72,8 +73,8 @@ describe('an open session', () => {
     const [large] = pair.session().received;
     expect(numbers(pair.session().received)).toEqual([1, 2]);
     expect(Buffer.compare(large?.bytes ?? new Uint8Array(0), bytes)).toBe(0);
-    expect(kindsFrom(pair.wire(), 'client').filter((kind) => kind === KIND.part)).toHaveLength(7);
-    for (const { data } of pair.wire().sent) expect(data.length).toBeLessThanOrEqual(DEFAULT_LIMITS.frameBytes + 21);
+    expect(kindsFrom(pair.wire(), 'client').filter((kind) => kind === KIND.part)).toHaveLength(9);
+    for (const { data } of pair.wire().sent) expect(data.length).toBeLessThanOrEqual(DEFAULT_LIMITS.frameBytes + 32);
   });
 
   it('throws at a message that is too large or not carried, and goes on', async () => {
@@ -111,7 +112,7 @@ describe('acknowledgements', () => {
     pair.client.send({ n: 1 });
     await pair.host.advance(DEFAULT_LIMITS.ackAfterMs * 1.5);
     expect(kindsFrom(pair.wire(), 'server')).toEqual([KIND.data]);
-    expect(readFrame(pair.wire().sent.findLast((frame) => frame.from === 'server')?.data ?? new Uint8Array(0), 1 << 20).header.ack).toBe(1);
+    expect(headerOf(pair.wire().sent.findLast((frame) => frame.from === 'server')?.data ?? new Uint8Array(0)).ack).toBe(1);
   });
 
   it('are not given for a message whose handler ended the session', async () => {
@@ -232,7 +233,7 @@ describe('a lost socket', () => {
     const pair = await openPair({
       wire: {
         tamper(data, from) {
-          if (from === 'server' && data[0] === 18 && first) {
+          if (from === 'server' && data[0] === HANDSHAKE.welcome2 && first) {
             first = false;
             pairs[0]?.wire().freeze();
           }
@@ -286,7 +287,7 @@ describe('a newer session of the same peer', () => {
     const late = pair.wire().sent.findLast((frame) => frame.from === 'client')?.data ?? new Uint8Array(0);
     old?.inject('server', late);
     const oldGeneration = Uint8Array.from(late);
-    new DataView(oldGeneration.buffer).setUint32(1, 1);
+    new DataView(oldGeneration.buffer).setUint32(2, 1);
     pair.wire().inject('server', oldGeneration);
     await pair.host.advance(100);
     expect(numbers(pair.session().received)).toEqual([1]);
