@@ -121,7 +121,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       device: (device) => hall.device(device),
     };
 
-    const { tenants, models, usageLog, jobs, devices } = spawnGrid(system, {
+    const { tenants, models, usageLog, jobs, devices, placement } = spawnGrid(system, {
       services,
       audience,
       randomBytes: (length) => randomBytes(length),
@@ -131,7 +131,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const gateway = await createGateway({
       services,
       host,
-      jobs: createJobDesk({ services, jobs, clock: host.clock }),
+      jobs: createJobDesk({ services, jobs, placement, clock: host.clock }),
       devices,
       deviceDesk: createDeviceDesk({ store, devices, clock: host.clock }),
       tenants,

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { WebSocket } from 'ws';
 
 import { ToAgent, type FromAgent } from '#actors/contract/agent-link.ts';
+import type { Vitals } from '#actors/contract/vitals.ts';
 import { attemptActor } from '#agent/attempt/attempt.actor.ts';
 import { inspectModelFile } from '#agent/executors/inference/model-file.ts';
 import { createWasmExecutor } from '#agent/executors/wasm/wasm-executor.ts';
@@ -15,6 +16,7 @@ import { openJournal } from '#agent/session/journal.ts';
 import { sessionActor } from '#agent/session/session.actor.ts';
 import { openStateFolder } from '#agent/session/state-folder.ts';
 import { readCapabilities } from '#agent/telemetry/capabilities.ts';
+import { readVitals } from '#agent/telemetry/vitals.ts';
 import { GridError } from '#runtime/errors.ts';
 import { realHost } from '#runtime/host.ts';
 import { loadOrCreateKey, type KeyPair } from '#runtime/identity/keys.ts';
@@ -64,6 +66,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const membership = await join(folder.root, key, options);
     joined = true;
     const capabilities = readCapabilities({ version: options.version, slots: options.slots, models });
+    const vitals = (): Promise<Vitals> => readVitals({ folder: folder.work, platform: process.platform });
     const epochs = await openEpochs(folder.root);
     const journal = await openJournal(folder.root, log);
     const system = createSystem({
@@ -81,6 +84,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       restart: 'permanent',
       args: {
         capabilities,
+        vitals: await vitals(),
+        readVitals: vitals,
         key,
         gridUrl: () => membership.url,
         epochs,

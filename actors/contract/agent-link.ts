@@ -12,6 +12,8 @@ import {
 } from './generation.ts';
 import { Body, Bytes, DeviceId, Fence, JobId, Label, ObjectRef, PublicKey, Sha256, Signature, SignedRequest } from './primitives.ts';
 import { Limits } from './job-spec.ts';
+import { GpuBackend, JobKind, SandboxGrade } from './requirements.ts';
+import { UNKNOWN_VITALS, Vitals } from './vitals.ts';
 
 /**
  * Every message between a coordinator and an agent. The link (runtime/link) gives order, resume and authentication;
@@ -20,7 +22,7 @@ import { Limits } from './job-spec.ts';
 
 export const Gpu = z.strictObject({
   name: z.string().max(200),
-  backend: z.enum(['cuda', 'metal', 'vulkan']),
+  backend: GpuBackend,
   memoryBytes: z.number().int().nonnegative(),
 });
 
@@ -34,7 +36,7 @@ export const Capabilities = z.strictObject({
   memoryBytes: z.number().int().positive(),
   /** Attempts that it will run at once. */
   slots: z.number().int().min(0).max(4096),
-  kinds: z.array(z.enum(['wasm', 'inference'])).max(8),
+  kinds: z.array(JobKind).max(8),
   gpus: z.array(Gpu).max(64),
   /** Model files that lie on the machine and that it offers to serve. */
   models: z
@@ -51,12 +53,17 @@ export const Capabilities = z.strictObject({
     .max(256),
   /** What it understands beyond the first version of this contract, such as `generation-2`: all of generation.ts. */
   features: z.array(z.string().max(40)).max(64).optional(),
+  /** Where it stands, when its agent was told. */
+  site: Label.optional(),
+  /** How well it shuts in what it runs, as its self-test found; left out: it was not tested. */
+  sandbox: SandboxGrade.optional(),
 });
 export type Capabilities = z.infer<typeof Capabilities>;
 
 /** Rides in the link's hello. `held` are the attempts that the agent still works on or has a vote for. */
 export const AgentHello = z.strictObject({
   capabilities: Capabilities,
+  vitals: Vitals.default(UNKNOWN_VITALS),
   held: z.array(Fence).max(100_000),
   /** Highest epoch seen per partition (index = partition): the coordinator must be at or above. */
   epochs: z.record(z.string().regex(/^\d{1,3}$/), z.number().int().nonnegative()),
@@ -132,6 +139,8 @@ export const FromAgent = z.discriminatedUnion('type', [
     load: z.number().nonnegative(),
     memoryFreeBytes: z.number().int().nonnegative(),
     running: z.number().int().nonnegative(),
+    /** Left out: as they were. */
+    vitals: Vitals.optional(),
   }),
   VoteMessage,
   z.strictObject({

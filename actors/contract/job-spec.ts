@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { Label, MAX_INLINE_SHARDS, MAX_SHARDS, ObjectRef } from './primitives.ts';
+import { Constraints, Resources } from './requirements.ts';
 
 /**
  * What a job is, as it crosses the wire: every file is already an object in the store.
@@ -61,6 +62,8 @@ export const JobSpec = z.strictObject({
   /** Attempts that may fail before the shard, and with it the job, fails. */
   maxFailures: z.number().int().min(1).max(100).default(5),
   priority: z.number().int().min(-100).max(100).default(0),
+  resources: Resources.optional(),
+  constraints: Constraints.optional(),
   view: View.optional(),
 });
 export type JobSpec = z.infer<typeof JobSpec>;

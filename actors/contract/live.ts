@@ -14,6 +14,7 @@ import { Bytes, DeviceId, Fence, JobId, ObjectRef, Sha256 } from './primitives.t
  *                     `watch` ({ job })            JobSnapshot           joins the job's room
  *                     `unwatch` ({ job })          true
  *                     `shard` ({ job, index })     ShardDetail
+ *                     `why` ({ job, index? })      WhyPending            why it waits, with counts per reason
  *   server → client   `job` (JobDelta)             to watchers of that job; a gap in `seq` means: watch again
  *                     `jobs:changed` (JobSummary)  any job of the tenant
  *                     `device` (DeviceSummary)     any device

@@ -53,7 +53,7 @@ export const deviceActor = defineActor({
     const token = String(sessionEpoch);
     const running = new Map<string, Running>();
     /** Slots that placement has used up and no job has sent a command for. */
-    const leased = new Map<string, { readonly job: string; readonly timer: Timer }>();
+    const leased = new Map<string, { readonly job: string; readonly fence: Fence; readonly timer: Timer }>();
     /** Of running attempts: the newest thing that their job has to answer. A job that starts anew is told again. */
     const unanswered = new Map<string, VoteMessage | Offer>();
     /** Votes of an earlier session that may come once more, because nobody knows whether they arrived. */
@@ -63,11 +63,18 @@ export const deviceActor = defineActor({
     const features = new Set(hello.capabilities.features);
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
     let load: number | null = null;
-    let draining = row.state === 'draining';
     let suspended = false;
 
     reportAttempts(args.session.attempts);
-    grant(slots - running.size);
+    args.placement().session({
+      device,
+      sessionEpoch,
+      ref: context.self,
+      capabilities: { ...hello.capabilities, slots },
+      vitals: hello.vitals,
+      draining: row.state === 'draining',
+      held: [...running.values()],
+    });
     renewLease();
     if (hello.capabilities.models.length > 0) args.models().offered({ device, ref: context.self, models: hello.capabilities.models });
     args.feed.device(summary());
@@ -81,8 +88,8 @@ export const deviceActor = defineActor({
       if (reports.length > 0) args.jobs().report(reports);
     }
 
-    function grant(more: number): void {
-      if (!draining) args.placement().grant({ device, sessionEpoch, ref: context.self, slots: more });
+    function freed(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): void {
+      args.placement().freed({ device, sessionEpoch, fence, outcome });
     }
 
     function renewLease(): void {
@@ -105,13 +112,13 @@ export const deviceActor = defineActor({
       return admission === 'accepted';
     }
 
-    function release(fence: Fence): Running | undefined {
+    function release(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): Running | undefined {
       const key = fenceText(fence);
       const attempt = running.get(key);
       if (attempt === undefined) return undefined;
       running.delete(key);
       unanswered.delete(key);
-      grant(1);
+      freed(fence, outcome);
       // An agent with nothing to do beats rarely: the short lease of a busy one would end its session.
       if (running.size === 0) renewLease();
       changed();
@@ -145,6 +152,13 @@ export const deviceActor = defineActor({
       switch (message.type) {
         case 'beat':
           load = message.load;
+          args.placement().condition({
+            device,
+            sessionEpoch,
+            vitals: message.vitals ?? null,
+            load: message.load,
+            memoryFreeBytes: message.memoryFreeBytes,
+          });
           renewLease();
           args.devices.beat({ device, sessionEpoch });
           changed();
@@ -154,7 +168,7 @@ export const deviceActor = defineActor({
         case 'offer':
           return offer(message);
         case 'attemptFailed': {
-          const known = release(message.fence);
+          const known = release(message.fence, 'failed');
           if (known === undefined) return;
           args.jobs().attempt({ job: known.job, index: known.index, fence: known.fence, event: 'failed', reason: message.reason });
           return;
@@ -225,16 +239,16 @@ export const deviceActor = defineActor({
         const key = fenceText(fence);
         const timer = context.after(COMMAND_WITHIN_MS, () => {
           leased.delete(key);
-          grant(1);
+          freed(fence, 'none');
         });
-        leased.set(key, { job, timer });
+        leased.set(key, { job, fence, timer });
       },
       jobEnded(job) {
         for (const [key, lease] of leased) {
           if (lease.job !== job) continue;
           lease.timer.cancel();
           leased.delete(key);
-          grant(1);
+          freed(lease.fence, 'none');
         }
       },
       run(message) {
@@ -251,11 +265,11 @@ export const deviceActor = defineActor({
       },
       stopAttempt({ partition, fence, reason }) {
         command({ type: 'stop', partition, fence, reason });
-        release(fence);
+        release(fence, 'none');
       },
       voteSettled({ fence, outcome, reason }) {
         command({ type: 'voteSettled', fence, outcome, ...(reason === undefined ? {} : { reason: reason.slice(0, 500) }) });
-        release(fence);
+        release(fence, outcome === 'accepted' ? 'accepted' : 'none');
       },
       upload({ fence, put }) {
         unanswered.delete(fenceText(fence));
@@ -264,6 +278,7 @@ export const deviceActor = defineActor({
       fromAgent,
       suspended() {
         suspended = true;
+        args.placement().hold({ device, sessionEpoch, why: 'suspended', on: true });
         context.after(SUSPECT_MS, () => {
           if (!suspended) return;
           tellJobs('suspect', 'the socket was lost and not resumed at once');
@@ -272,6 +287,7 @@ export const deviceActor = defineActor({
       },
       resumed() {
         suspended = false;
+        args.placement().hold({ device, sessionEpoch, why: 'suspended', on: false });
         renewLease();
         for (const [generation, owner] of generations) owner.back(generation);
       },
@@ -309,13 +325,11 @@ export const deviceActor = defineActor({
         }
       },
       drain(on) {
-        draining = on;
         row = { ...row, state: on ? 'draining' : 'present' };
         command({ type: 'drain', on });
         for (const { pool } of pools.values()) pool.draining({ device, on });
         if (on) sendAway();
-        if (on) args.placement().withdraw({ device, sessionEpoch });
-        else grant(slots - running.size - leased.size);
+        args.placement().hold({ device, sessionEpoch, why: 'draining', on });
         changed();
       },
       revoke() {

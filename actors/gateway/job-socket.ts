@@ -17,6 +17,7 @@ const MAX_MESSAGE = 8 * 1024 * 1024;
 const LIST_LIMIT = 500;
 
 const Watch = z.strictObject({ job: JobId });
+const Why = z.strictObject({ job: JobId, index: z.number().int().min(0).max(MAX_SHARDS).optional() });
 const Shard = z.strictObject({ job: JobId, index: z.number().int().min(0).max(MAX_SHARDS) });
 
 /** The people's door: submission and the live feed over socket.io; the events stand in contract/live.ts. */
@@ -73,6 +74,10 @@ export function openJobSocket(server: HttpServer, args: GatewayArgs): { audience
     on('shard', (payload) => {
       const { job, index } = parse(Shard, payload);
       return jobs.shard(job, index, scope);
+    });
+    on('why', (payload) => {
+      const { job, index } = parse(Why, payload);
+      return jobs.why(job, index ?? null, scope);
     });
   });
 

@@ -2,11 +2,14 @@ import { mapShardCount, type JobSpec } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
 import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
+import { BARRING_ATTEMPT_STATES } from '#actors/store/shard-rules.ts';
 import type { JobRow } from '#actors/store/store.ts';
+import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import { GridError } from '#runtime/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 
+import { explainPending } from './explain-pending.ts';
 import { isFinal, ShardTable } from './job.state.ts';
 import { jobSummary, noCounts } from './job-view.ts';
 import type { JobDesk, JobsRef } from './jobs.protocol.ts';
@@ -18,8 +21,15 @@ const ASK = { timeoutMs: 10_000 };
 /** Objects looked up at once when a submission names many. */
 const HEADS_AT_ONCE = 16;
 
+export interface JobDeskArgs {
+  readonly services: Services;
+  readonly jobs: JobsRef;
+  readonly placement: PlacementRef;
+  readonly clock: Clock;
+}
+
 /** The JobDesk of one coordinator. */
-export function createJobDesk({ services, jobs, clock }: { services: Services; jobs: JobsRef; clock: Clock }): JobDesk {
+export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs): JobDesk {
   const { store, objects } = services;
 
   async function checkObject(path: string, ref: ObjectRef): Promise<void> {
@@ -143,6 +153,22 @@ export function createJobDesk({ services, jobs, clock }: { services: Services; j
           reason,
         })),
       };
+    },
+    async why(id, index, tenant) {
+      const job = await rowOf(id, tenant);
+      const [devices, tallies, shards, attempts] = await Promise.all([
+        store.listDevices(),
+        store.tallyJobs([id]),
+        index === null ? [] : store.shardsOf(id, index),
+        index === null ? [] : store.attemptsOf(id, index),
+      ]);
+      const [shard] = shards;
+      if (index !== null && shard === undefined) throw new GridError('NOT_FOUND', `job ${id} has no shard ${index}`);
+      const barred = attempts.filter((a) => BARRING_ATTEMPT_STATES.includes(a.state)).map((a) => a.device);
+      const blocks = job.state === 'running' ? await placement.blocks({ job: id, barred }, ASK) : null;
+      const counts = tallies.get(id)?.counts;
+      const pending = (counts?.pending ?? 0) + (counts?.blocked ?? 0);
+      return explainPending({ job, shard: shard ?? null, pending, devices, blocks });
     },
     outputs: outputsOf,
     async output(id, index, tenant) {

@@ -85,10 +85,16 @@ export const jobActor = defineActor({
     });
 
     expireUnclaimed(active);
+    tellPlacement();
     args.devices().reportHeld(job.id);
-    placement.wake();
     step();
     publish();
+
+    /** Only a running job has shards to place. */
+    function tellPlacement(): void {
+      if (job.state === 'running') placement.open(job);
+      else placement.closed(job.id);
+    }
 
     function outputsOf({ shards: rows }: ActiveJob): (ShardOutput | undefined)[] {
       const list: (ShardOutput | undefined)[] = [];
@@ -204,7 +210,7 @@ export const jobActor = defineActor({
     async function unblockMerge(): Promise<void> {
       await services.store.unblockMerge(job.id, epoch);
       table.set(mapShardCount(job.spec), 'pending');
-      placement.wake();
+      placement.wake(job.id);
     }
 
     async function seal(): Promise<void> {
@@ -272,7 +278,7 @@ export const jobActor = defineActor({
         step();
       },
       reopened() {
-        placement.wake();
+        placement.wake(job.id);
       },
       async shardFailed({ index, reason }) {
         table.set(index, 'failed');
@@ -285,10 +291,8 @@ export const jobActor = defineActor({
             fix: `this is possible while it is ${from.join(' or ')}`,
           });
         }
-        if (to === 'running') {
-          placement.wake();
-          step();
-        }
+        tellPlacement();
+        if (to === 'running') step();
         const answer = summary();
         if (to === 'cancelled') finish();
         return answer;

@@ -40,6 +40,7 @@ export const jobsActor = defineActor({
       live.set(id, ref);
       context.watch(ref, () => {
         if (live.get(id) === ref) live.delete(id);
+        args.placement.closed(id);
         args.devices().jobEnded(id);
       });
       return ref;
@@ -84,7 +85,6 @@ export const jobsActor = defineActor({
     return {
       created(id) {
         wake(id);
-        args.placement.wake();
       },
       leased(placed) {
         const byJob = new Map<string, typeof placed>();

@@ -3,6 +3,7 @@ import type { Submission } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import type { Receipt } from '#actors/contract/receipt.ts';
+import type { WhyPending } from '#actors/contract/why-pending.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
 import type { AttemptRow, Lease } from '#actors/store/store.ts';
@@ -74,6 +75,8 @@ export interface JobDesk {
   control(job: string, action: 'pause' | 'resume' | 'cancel', tenant: string | null): Promise<JobSummary>;
   snapshot(job: string, tenant: string | null): Promise<JobSnapshot>;
   shard(job: string, index: number, tenant: string | null): Promise<ShardDetail>;
+  /** Why shards of the job wait, or why this one does. */
+  why(job: string, index: number | null, tenant: string | null): Promise<WhyPending>;
   /** Accepted output of one shard: the object, and its bytes when they are small. */
   output(job: string, index: number, tenant: string | null): Promise<{ ref: ObjectRef; bytes: Uint8Array | null }>;
   outputs(job: string, tenant: string | null): Promise<{ index: number; ref: ObjectRef }[]>;

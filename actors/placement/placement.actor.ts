@@ -1,107 +1,157 @@
+import type { DeviceReason } from '#actors/contract/why-pending.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { JobsRef, PlacedLease } from '#actors/job/jobs.protocol.ts';
 import type { Services } from '#actors/services.ts';
-import type { Lease } from '#actors/store/store.ts';
+import type { Candidate, Lease } from '#actors/store/store.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
-import { PlacementProtocol } from './placement.protocol.ts';
-import { place } from './placement.state.ts';
+import { demandOf } from './demand.ts';
+import { fleetNode, readLoad, readVitals, type FleetNode } from './fleet-node.ts';
+import { PlacementProtocol, type SessionOf } from './placement.protocol.ts';
+import { PlacementBook } from './placement.state.ts';
 
 /** Shards claimed in one transaction at most. */
 const BATCH = 500;
-/** Nothing may hang on a lost wake-up: look this often even when nobody called. */
+/** Nothing may hang on a lost wake-up: look at everything this often even when nobody called. */
 const SWEEP_MS = 1_000;
-
-interface Slots {
-  sessionEpoch: number;
-  ref: DeviceRef;
-  free: number;
-}
 
 export interface PlacementArgs {
   readonly services: Services;
   readonly jobs: () => JobsRef;
 }
 
+/** Drives rounds of the book (placement.state.ts): one claim at a time, and another while there may be more to place. */
 export const placementActor = defineActor({
   protocol: PlacementProtocol,
+  mailbox: { capacity: 65_536 },
   start(context, { services, jobs }: PlacementArgs) {
-    const slots = new Map<string, Slots>();
+    const book = new PlacementBook();
+    const sessions = new Map<string, { readonly sessionEpoch: number; readonly ref: DeviceRef }>();
+    /** Sessions that ended during the claim in flight. */
+    const departed = new Map<string, DeviceRef>();
     let claiming = false;
     let again = false;
-
-    function freeSlots(): Map<string, number> {
-      const free = new Map<string, number>();
-      for (const [device, entry] of slots) if (entry.free > 0) free.set(device, entry.free);
-      return free;
-    }
 
     function deliver(leases: readonly Lease[]): void {
       const placed: PlacedLease[] = [];
       for (const lease of leases) {
-        const entry = slots.get(lease.device);
+        const session = sessions.get(lease.device);
         // The session ended while the claim was under way: the stopped ref makes its ShardActor release the attempt.
-        const ref = entry?.ref ?? departed.get(lease.device);
-        if (entry !== undefined) {
-          entry.free -= 1;
-          entry.ref.leased({ job: lease.job, fence: lease.fence });
-        }
+        const ref = session?.ref ?? departed.get(lease.device);
+        session?.ref.leased({ job: lease.job, fence: lease.fence });
         if (ref !== undefined) placed.push({ lease, device: ref });
       }
       if (placed.length > 0) jobs().leased(placed);
     }
-
-    /** Sessions that ended during the claim in flight. */
-    const departed = new Map<string, DeviceRef>();
 
     function claim(): void {
       if (claiming) {
         again = true;
         return;
       }
-      const free = freeSlots();
-      if (free.size === 0) return;
-      const total = [...free.values()].reduce((a, b) => a + b, 0);
+      const at = context.clock.wall();
+      const draws = book.draws(BATCH, at);
+      if (draws.length === 0) return;
       claiming = true;
       again = false;
+      let seen: readonly Candidate[] = [];
       const request = {
         epochs: services.epochs,
-        devices: [...free.keys()],
-        limit: Math.min(BATCH, total),
-        at: context.clock.wall(),
-        place: (candidates: Parameters<typeof place>[0]) => place(candidates, free),
+        devices: book.openDevices(),
+        draws,
+        limit: draws.reduce((sum, draw) => sum + draw.limit, 0),
+        at,
+        place(candidates: readonly Candidate[]) {
+          seen = candidates;
+          return book.place(candidates, { at, random: () => context.random() });
+        },
       };
       context.pipe(services.store.claim(request), (result) => {
         claiming = false;
         if (!result.ok) {
           // PostgreSQL may be restarting. The sweep tries again.
           services.log.warn({ error: result.error }, 'claim failed');
+          book.settle([]);
           departed.clear();
           return;
         }
+        book.settle(result.value, draws, seen);
         deliver(result.value);
         departed.clear();
-        if (again || result.value.length > 0) claim();
+        // Room or shards that came meanwhile may be what the jobs just set aside were waiting for.
+        if (again) book.sweep();
+        // Jobs that yielded nothing are set aside, so this ends.
+        claim();
       });
     }
 
-    context.every(SWEEP_MS, claim);
+    context.every(SWEEP_MS, () => {
+      book.sweep();
+      claim();
+    });
+
+    function nodeOf({ device, sessionEpoch }: SessionOf): FleetNode | undefined {
+      return sessions.get(device)?.sessionEpoch === sessionEpoch ? book.nodes.get(device) : undefined;
+    }
 
     return {
-      grant({ device, sessionEpoch, ref, slots: more }) {
-        const entry = slots.get(device);
-        if (entry === undefined || sessionEpoch > entry.sessionEpoch) slots.set(device, { sessionEpoch, ref, free: more });
-        else if (entry.sessionEpoch === sessionEpoch) entry.free += more;
+      session({ device, sessionEpoch, ref, capabilities, vitals, draining, held }) {
+        if ((sessions.get(device)?.sessionEpoch ?? -1) > sessionEpoch) return;
+        sessions.set(device, { sessionEpoch, ref });
+        book.addNode(fleetNode({ device, capabilities, vitals, draining }), held);
         claim();
       },
-      withdraw({ device, sessionEpoch }) {
-        const entry = slots.get(device);
-        if (entry === undefined || entry.sessionEpoch !== sessionEpoch) return;
-        if (claiming) departed.set(device, entry.ref);
-        slots.delete(device);
+      withdraw(session) {
+        if (nodeOf(session) === undefined) return;
+        const ref = sessions.get(session.device)?.ref;
+        if (claiming && ref !== undefined) departed.set(session.device, ref);
+        sessions.delete(session.device);
+        book.removeNode(session.device);
       },
-      wake() {
+      freed({ fence, outcome, ...session }) {
+        if (nodeOf(session) === undefined) return;
+        const at = context.clock.wall();
+        const app = book.release(fence);
+        if (app !== null && outcome === 'failed') book.backoff.failed(session.device, app, at);
+        if (app !== null && outcome === 'accepted') book.backoff.succeeded(session.device, app);
         claim();
+      },
+      condition({ vitals, load, memoryFreeBytes, ...session }) {
+        const node = nodeOf(session);
+        if (node === undefined) return;
+        readLoad(node, { load, memoryFreeBytes });
+        if (vitals !== null) readVitals(node, vitals);
+      },
+      hold({ why, on, ...session }) {
+        const node = nodeOf(session);
+        if (node === undefined) return;
+        node[why] = on;
+        if (on) return;
+        book.sweep();
+        claim();
+      },
+      open({ id, tenant, spec, submittedAt }) {
+        book.openJob({ job: id, tenant, priority: spec.priority, submittedAt, deadlineAt: null, demand: demandOf(spec) });
+        claim();
+      },
+      closed(job) {
+        book.closeJob(job);
+      },
+      wake(job) {
+        book.wanting(job);
+        claim();
+      },
+      blocks({ job: id, barred }) {
+        const job = book.jobs.get(id);
+        if (job === undefined) return null;
+        const bars = { devices: new Set(barred), classes: new Set<string>(), sites: new Set<string>() };
+        const reasons = new Map<DeviceReason, number>();
+        let eligible = 0;
+        for (const reason of book.blocks(job, context.clock.wall(), bars)) {
+          if (reason === null) eligible += 1;
+          else reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+        }
+        return { reasons, eligible, connected: [...book.nodes.keys()], overQuota: book.overQuota(job) };
       },
     };
   },

@@ -117,6 +117,14 @@ export interface Candidate {
   readonly wanted: number;
   readonly priority: number;
   readonly barred: readonly string[];
+  /** Correlation classes whose devices may not run it; left out: none. */
+  readonly barredClasses?: readonly string[];
+}
+
+/** Jobs of one tenant, in the order in which their shards are looked at, and how many shards of them all. */
+export interface Draw {
+  readonly jobs: readonly string[];
+  readonly limit: number;
 }
 
 export interface Assignment {
@@ -139,6 +147,8 @@ export interface ClaimRequest {
   /** Devices with a free slot: only shards that at least one of them may run are candidates. */
   readonly devices: readonly string[];
   readonly limit: number;
+  /** Which shards are looked at. Left out: those of every running job, by priority and age. */
+  readonly draws?: readonly Draw[];
   readonly at: number;
   /** Pure and quick: runs between the two statements of the transaction. */
   readonly place: (candidates: readonly Candidate[]) => readonly Assignment[];

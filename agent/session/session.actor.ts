@@ -2,13 +2,14 @@ import { loadavg, freemem } from 'node:os';
 
 import type { AgentHello, Capabilities, FromAgent, RunCommand, ToAgent } from '#actors/contract/agent-link.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import type { Vitals } from '#actors/contract/vitals.ts';
 import type { AttemptArgs } from '#agent/attempt/attempt.actor.ts';
 import type { AttemptProtocol, AttemptRef } from '#agent/attempt/attempt.protocol.ts';
 import type { Executor } from '#agent/executors/executor.ts';
 import type { ModelsProtocol, ModelsRef } from '#agent/models/models.protocol.ts';
 import type { ModelsArgs } from '#agent/models/models.actor.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
-import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
+import { defineActor, type ActorDefinition, type Settled } from '#runtime/kernel/actor.ts';
 import type { LinkClient, LinkClientOptions } from '#runtime/link/client.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
@@ -24,10 +25,14 @@ export type LinkEvents = Required<Pick<LinkClientOptions<ToAgent, FromAgent>, 'o
 
 /** Beats: every second while attempts are held, every 15 s otherwise; the grid's leases are several times as long. */
 const BEAT_MS = 1_000;
+const VITALS_MS = 5_000;
 const IDLE_BEATS = 15;
 
 export interface SessionArgs {
   readonly capabilities: Capabilities;
+  /** As they were when the agent started. */
+  readonly vitals: Vitals;
+  readonly readVitals: () => Promise<Vitals>;
   readonly key: KeyPair;
   readonly gridUrl: () => string;
   readonly epochs: Epochs;
@@ -60,6 +65,7 @@ export const sessionActor = defineActor({
     const sent = new Map<string, number>();
     let connected = false;
     let beats = 0;
+    let vitals = args.vitals;
 
     const models: ModelsRef = context.spawn({
       id: 'models',
@@ -81,11 +87,12 @@ export const sessionActor = defineActor({
     );
     context.onStop(() => link.close());
     context.every(BEAT_MS, beat);
+    context.every(VITALS_MS, () => context.pipe(args.readVitals(), noteVitals));
 
     /** What we still hold: the grid compares it with what it leased us. */
     function hello(): AgentHello {
       const held = [...[...attempts.values()].map((a) => a.fence), ...journal.pending().map((v) => v.fence)];
-      return { capabilities: args.capabilities, held, epochs: epochs.all() };
+      return { capabilities: args.capabilities, vitals, held, epochs: epochs.all() };
     }
 
     function send(message: FromAgent): boolean {
@@ -113,7 +120,15 @@ export const sessionActor = defineActor({
 
     function sendBeat(): void {
       const [load = 0] = loadavg();
-      send({ type: 'beat', load, memoryFreeBytes: freemem(), running: attempts.size });
+      send({ type: 'beat', load, memoryFreeBytes: freemem(), running: attempts.size, vitals });
+    }
+
+    /** The grid hears at once of what decides about work. */
+    function noteVitals(reading: Settled<Vitals>): void {
+      if (!reading.ok) throw reading.error;
+      const decides = reading.value.power !== vitals.power || reading.value.owner !== vitals.owner;
+      vitals = reading.value;
+      if (decides && connected) sendBeat();
     }
 
     async function run(command: RunCommand): Promise<void> {

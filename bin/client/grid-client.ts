@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Submission } from '#actors/contract/job-spec.ts';
 import type { DeviceSummary, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import { SignedRequest, type ObjectRef } from '#actors/contract/primitives.ts';
+import type { WhyPending } from '#actors/contract/why-pending.ts';
 import type { Receipt } from '#actors/contract/receipt.ts';
 import { ERRORS, GridError, type ErrorCode } from '#runtime/errors.ts';
 
@@ -28,6 +29,7 @@ export interface GridClient {
   jobs(limit?: number): Promise<JobSummary[]>;
   job(id: string): Promise<JobSummary>;
   shard(id: string, index: number): Promise<ShardDetail>;
+  why(id: string, index?: number): Promise<WhyPending>;
   control(id: string, action: 'pause' | 'resume' | 'cancel'): Promise<JobSummary>;
   outputs(id: string): Promise<{ index: number; ref: ObjectRef }[]>;
   output(id: string, index: number): Promise<Response>;
@@ -126,6 +128,7 @@ export function createGridClient({ url: given, key }: { url: string; key: string
     jobs: (limit = 100) => get(`/api/jobs?limit=${limit}`),
     job: (id) => get(`/api/jobs/${encodeURIComponent(id)}`),
     shard: (id, index) => get(`/api/jobs/${encodeURIComponent(id)}/shards/${index}`),
+    why: (id, index) => get(`/api/jobs/${encodeURIComponent(id)}/${index === undefined ? '' : `shards/${index}/`}why`),
     control: (id, action) => post(`/api/jobs/${encodeURIComponent(id)}/${action}`),
     outputs: (id) => get(`/api/jobs/${encodeURIComponent(id)}/outputs`),
     output: (id, index) => send(`/api/jobs/${encodeURIComponent(id)}/shards/${index}/output`, {}, UPLOAD_TIMEOUT_MS),

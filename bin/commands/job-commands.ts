@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 
 import type { JobSummary } from '#actors/contract/live.ts';
+import type { WhyPending } from '#actors/contract/why-pending.ts';
 import type { GridClient } from '#bin/client/grid-client.ts';
 import { EXIT, say, sayJson, sayTable } from '#bin/client/print.ts';
 import { followJob } from '#bin/client/follow-job.ts';
@@ -37,6 +38,12 @@ function sayJob(job: JobSummary): void {
   for (const { reason, shards } of job.reasons) say(`  ${shards} shard${shards === 1 ? '' : 's'}: ${reason}`);
 }
 
+function sayWhy({ pending, text, reasons, eligible, devices }: WhyPending): void {
+  say(`${pending} shard${pending === 1 ? '' : 's'} pending: ${text}`);
+  if (reasons.length === 0) return;
+  sayTable(['DEVICES', 'REASON', ''], [...reasons.map((r) => [r.devices, r.reason, r.text]), [eligible, 'eligible', `of ${devices}`]]);
+}
+
 export function jobCommands(program: Command): void {
   withGrid(program.command('submit').argument('<spec>', 'job file (YAML or JSON)').description('submit a job and follow it to its end'))
     .option('--name <name>', 'another name than the job file’s')
@@ -58,8 +65,16 @@ export function jobCommands(program: Command): void {
 
   withGrid(program.command('jobs').argument('[id]', 'one job').description('list jobs, or show one'))
     .option('--limit <n>', 'how many', '50')
-    .action(async (id: string | undefined, options: GridOptions & { limit: string }) => {
+    .option('--why', 'why its shards wait, with the devices counted by reason')
+    .option('--shard <n>', 'with --why: of this shard')
+    .action(async (id: string | undefined, options: GridOptions & { limit: string; why?: boolean; shard?: string }) => {
       const client = clientOf(options);
+      if (options.why === true || options.shard !== undefined) {
+        if (id === undefined) throw new GridError('BAD_REQUEST', 'which job?', { path: 'ID', fix: 'corpgrid jobs ID --why' });
+        const index = options.shard === undefined ? undefined : parseWhole(options.shard, '--shard', 0, 1_000_000);
+        const why = await client.why(id, index);
+        return options.json ? sayJson(why) : sayWhy(why);
+      }
       if (id !== undefined) {
         const job = await client.job(id);
         if (options.json) return sayJson(job);

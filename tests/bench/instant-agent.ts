@@ -9,6 +9,7 @@ import {
   type RunCommand,
 } from '#actors/contract/agent-link.ts';
 import { enrolBytes } from '#actors/contract/enrolment.ts';
+import type { Vitals } from '#actors/contract/vitals.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
 import { realHost } from '#runtime/host.ts';
 import { sha256Hex } from '#runtime/identity/digest.ts';
@@ -17,6 +18,8 @@ import { createLinkClient } from '#runtime/link/client.ts';
 import { wsSocket } from '#runtime/link/ws-socket.ts';
 
 const BEAT_MS = 1_000;
+const MEMORY = 2 ** 40;
+const VITALS: Vitals = { power: 'mains', owner: 'unwatched', celsius: null, diskFreeBytes: null, gpuUsedBytes: [] };
 const OUTPUT = new TextEncoder().encode('done');
 const REF = { sha256: sha256Hex(OUTPUT), size: OUTPUT.length };
 
@@ -58,7 +61,7 @@ export async function startInstantAgent({ url, token, name, slots }: InstantAgen
     peer: device,
     key,
     serverKey: gridKey,
-    hello: (): AgentHello => ({ capabilities: capabilitiesOf(name, slots), held: [], epochs: {} }),
+    hello: (): AgentHello => ({ capabilities: capabilitiesOf(name, slots), vitals: VITALS, held: [], epochs: {} }),
     decode: (raw) => ToAgent.parse(raw),
     onOpen: () => opened.resolve(),
     onRefused: (reason) => opened.reject(new Error(`the grid refuses the agent: ${reason}`)),
@@ -67,7 +70,7 @@ export async function startInstantAgent({ url, token, name, slots }: InstantAgen
       if (message.type === 'voteSettled' && message.outcome === 'refused') refused.push(message.reason ?? '');
     },
   });
-  const beats = setInterval(() => link.send({ type: 'beat', load: 0, memoryFreeBytes: 0, running: slots }), BEAT_MS);
+  const beats = setInterval(() => link.send({ type: 'beat', load: 0, memoryFreeBytes: MEMORY, running: slots }), BEAT_MS);
 
   function voteOn({ fence, job, shard, module, inputDigest }: RunCommand): FromAgent {
     const signature = hex(key.sign(voteBytes({ job, shard, fence, module: module.sha256, inputDigest, output: REF })));
@@ -95,7 +98,7 @@ function capabilitiesOf(hostname: string, slots: number): Capabilities {
     os: 'linux',
     arch: 'x64',
     cores: 1,
-    memoryBytes: 1,
+    memoryBytes: MEMORY,
     slots,
     kinds: ['wasm'],
     gpus: [],

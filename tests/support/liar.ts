@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 
 import { WebSocket } from 'ws';
@@ -7,6 +7,7 @@ import { WebSocket } from 'ws';
 import { type FromAgent, type RunCommand, ToAgent, type VoteMessage } from '#actors/contract/agent-link.ts';
 import { type Fence, fenceText } from '#actors/contract/primitives.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
+import { UNKNOWN_VITALS } from '#actors/contract/vitals.ts';
 import { enrol } from '#agent/session/enrol.ts';
 import { readCapabilities } from '#agent/telemetry/capabilities.ts';
 import { realHost } from '#runtime/host.ts';
@@ -71,12 +72,12 @@ export async function startLiar(grid: Grid, name: string): Promise<Liar> {
       peer: membership.device,
       key,
       serverKey: membership.gridKey,
-      hello: () => ({ capabilities, held: [], epochs: {} }),
+      hello: () => ({ capabilities, vitals: { ...UNKNOWN_VITALS, power: 'mains' as const }, held: [], epochs: {} }),
       decode: (raw) => ToAgent.parse(raw),
       onOpen: () => undefined,
       onMessage: hear,
     });
-    beat = setInterval(() => void link.send({ type: 'beat', load: 0, memoryFreeBytes: 0, running: 0 }), BEAT_MS);
+    beat = setInterval(() => void link.send({ type: 'beat', load: 0, memoryFreeBytes: totalmem(), running: 0 }), BEAT_MS);
   }
 
   connect();

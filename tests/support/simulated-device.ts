@@ -1,5 +1,6 @@
 import type { FromAgent, RunCommand, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
+import type { Vitals } from '#actors/contract/vitals.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
 import { holdSession } from '#actors/device/held-session.ts';
 import type { DevicesRef } from '#actors/device/devices.protocol.ts';
@@ -27,6 +28,8 @@ const CAPABILITIES = {
   models: [],
 } satisfies Parameters<typeof helloOf>[0];
 
+const VITALS = { power: 'mains', owner: 'unwatched', celsius: null, diskFreeBytes: null, gpuUsedBytes: [] } satisfies Vitals;
+
 function helloOf(
   capabilities: {
     agentVersion: string;
@@ -42,7 +45,7 @@ function helloOf(
   },
   held: RunCommand['fence'][],
 ) {
-  return { capabilities, held, epochs: {} };
+  return { capabilities, vitals: VITALS, held, epochs: {} };
 }
 
 /**

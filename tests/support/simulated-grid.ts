@@ -60,7 +60,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
   };
   const refs = spawnGrid(system, { services, audience: { job: () => {}, jobChanged: () => {}, device: () => {} }, randomBytes: random });
   presence.onDue((due) => void refs.devices.due(due));
-  const desk = createJobDesk({ services, jobs: refs.jobs, clock: host.clock });
+  const desk = createJobDesk({ services, jobs: refs.jobs, placement: refs.placement, clock: host.clock });
   const devices: SimulatedDevice[] = [];
   const module = objects.keep(await readFile(MODULE));
   await host.settle();

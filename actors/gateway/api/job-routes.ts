@@ -83,6 +83,17 @@ export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: Gat
     return jobs.shard(id, index, tenantScope(by));
   });
 
+  app.get('/api/jobs/:id/why', async (request) => {
+    const by = await authenticate(tenants, bearerOf(request));
+    return jobs.why(parse(ById, request.params).id, null, tenantScope(by));
+  });
+
+  app.get('/api/jobs/:id/shards/:index/why', async (request) => {
+    const by = await authenticate(tenants, bearerOf(request));
+    const { id, index } = parse(ByShard, request.params);
+    return jobs.why(id, index, tenantScope(by));
+  });
+
   app.get('/api/jobs/:id/shards/:index/output', async (request, reply) => {
     const by = await authenticate(tenants, bearerOf(request));
     const { id, index } = parse(ByShard, request.params);

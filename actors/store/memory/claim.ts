@@ -1,8 +1,8 @@
 import { admissible, anyMayRun } from '../claim-rules.ts';
 import { BARRING_ATTEMPT_STATES, OPEN_SHARD_STATES, type ShardUnderChange } from '../shard-rules.ts';
-import type { Candidate, ClaimRequest, Lease } from '../store.ts';
+import type { Candidate, ClaimRequest, Draw, Lease } from '../store.ts';
 import { bySubmission } from './jobs.ts';
-import { addAttempt, attemptsOfShard, checkEpoch, type Tables } from './tables.ts';
+import { addAttempt, attemptsOfShard, checkEpoch, type MemoryJob, type Tables } from './tables.ts';
 import type { Connection, Transaction } from './transaction.ts';
 
 /** Statement for statement what `postgres/claim.ts` does: hold partitions, lock candidates (skip locked), read them anew, write. */
@@ -12,7 +12,10 @@ export async function claim(connection: Connection, tables: Tables, request: Cla
   return connection.transaction('claim', async (tx) => {
     const partitions = await holdPartitionsWithWork(tx, tables, request.epochs);
     if (partitions.size === 0) return [];
-    const locked = await lockCandidates(tx, tables, { partitions, devices, limit: request.limit });
+    const { limit, draws } = request;
+    const locked = draws
+      ? await lockDrawn(tx, tables, draws, { partitions, devices, limit })
+      : await lockCandidates(tx, tables, { partitions, devices, limit });
     if (locked.length === 0) return [];
     const candidates = (await readCandidates(tx, tables, locked)).filter(({ barred }) => anyMayRun(devices, barred));
     const leases = admissible(candidates, devices, request.place(candidates));
@@ -39,17 +42,35 @@ interface Wanted {
   readonly limit: number;
 }
 
+async function lockCandidates(tx: Transaction, tables: Tables, wanted: Wanted): Promise<readonly ShardUnderChange[]> {
+  await tx.statement();
+  const jobs = [...tables.jobs.values()].sort((a, b) => b.row.spec.priority - a.row.spec.priority || bySubmission(a, b));
+  return lockShardsOf(tx, tables, jobs, wanted);
+}
+
+/** A statement for each draw. */
+async function lockDrawn(tx: Transaction, tables: Tables, draws: readonly Draw[], wanted: Wanted): Promise<readonly ShardUnderChange[]> {
+  const locked: ShardUnderChange[] = [];
+  for (const draw of draws) {
+    const limit = Math.min(draw.limit, wanted.limit - locked.length);
+    if (limit <= 0) break;
+    await tx.statement();
+    const jobs = draw.jobs.flatMap((id) => tables.jobs.get(id) ?? []);
+    locked.push(...lockShardsOf(tx, tables, jobs, { ...wanted, limit }));
+  }
+  return locked;
+}
+
 /** One step without a wait: past the shards that somebody else holds. */
-async function lockCandidates(
+function lockShardsOf(
   tx: Transaction,
   tables: Tables,
+  jobs: readonly MemoryJob[],
   { partitions, devices, limit }: Wanted,
-): Promise<readonly ShardUnderChange[]> {
-  await tx.statement();
-  const jobs = [...tables.jobs.values()].filter(({ row }) => row.state === 'running' && partitions.has(row.partition));
-  jobs.sort((a, b) => b.row.spec.priority - a.row.spec.priority || bySubmission(a, b));
+): ShardUnderChange[] {
   const locked: ShardUnderChange[] = [];
-  for (const { shards } of jobs) {
+  for (const { row, shards } of jobs) {
+    if (row.state !== 'running' || !partitions.has(row.partition)) continue;
     for (const shard of shards) {
       if (locked.length >= limit) return locked;
       if (shard.wanted === 0 || !OPEN_SHARD_STATES.includes(shard.state)) continue;

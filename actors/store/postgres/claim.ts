@@ -2,9 +2,9 @@ import { sql } from 'kysely';
 
 import { admissible, anyMayRun } from '../claim-rules.ts';
 import { BARRING_ATTEMPT_STATES, OPEN_SHARD_STATES } from '../shard-rules.ts';
-import type { Candidate, ClaimRequest, Lease } from '../store.ts';
+import type { Candidate, ClaimRequest, Draw, Lease } from '../store.ts';
 import { staleEpoch } from './hold-epochs.ts';
-import { stateList } from './rows.ts';
+import { isJobId, stateList } from './rows.ts';
 import { type Database, inTransaction, type Tx } from './transaction.ts';
 
 /**
@@ -27,7 +27,9 @@ export async function claim(db: Database, request: ClaimRequest): Promise<readon
   return inTransaction(db, async (tx) => {
     const partitions = await holdPartitionsWithWork(tx, request.epochs);
     if (partitions.length === 0) return [];
-    const shardIds = await lockCandidates(tx, partitions, devices, request.limit);
+    const shardIds = request.draws
+      ? await lockDrawn(tx, request.draws, { partitions, devices, limit: request.limit })
+      : await lockCandidates(tx, partitions, devices, request.limit);
     if (shardIds.length === 0) return [];
     const candidates = (await readCandidates(tx, shardIds)).filter(({ barred }) => anyMayRun(devices, barred));
     const leases = admissible(candidates, devices, request.place(candidates));
@@ -59,20 +61,50 @@ async function lockCandidates(
       select id from jobs
       where state = 'running' and partition = any(${partitions}::int[])
       order by priority desc, submitted_at, id
-    ) job cross join lateral (
-      select s.id from job_shards s
-      where s.job_id = job.id and s.wanted > 0 and s.state in (${stateList(OPEN_SHARD_STATES)})
-        and (
-          select count(distinct a.device) from shard_attempts a
-          where a.shard_id = s.id and a.device = any(${devices}::text[]) and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
-        ) < ${devices.length}::int
-      order by s.id
-      limit ${limit}::int
-      for no key update of s skip locked
-    ) wanting
+    ) job cross join lateral (${wantingOf('job', devices, limit)}) wanting
     limit ${limit}::int
   `.execute(tx);
   return rows.map((row) => row.id);
+}
+
+interface DrawScope {
+  readonly partitions: readonly number[];
+  readonly devices: readonly string[];
+  readonly limit: number;
+}
+
+/** Draw by draw, each up to its limit. Jobs that do not run any more yield nothing. */
+async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, limit }: DrawScope): Promise<readonly number[]> {
+  const found: number[] = [];
+  for (const draw of draws) {
+    const room = Math.min(draw.limit, limit - found.length);
+    if (room <= 0) break;
+    const { rows } = await sql<{ id: number }>`
+      select wanting.id from (
+        select j.id from unnest(${draw.jobs.filter(isJobId)}::uuid[]) with ordinality d (id, n) join jobs j on j.id = d.id
+        where j.state = 'running' and j.partition = any(${partitions}::int[])
+        order by d.n
+      ) job cross join lateral (${wantingOf('job', devices, room)}) wanting
+      limit ${room}::int
+    `.execute(tx);
+    for (const { id } of rows) found.push(id);
+  }
+  return found;
+}
+
+/** Shards of one job that want attempts and that at least one of the devices may run. */
+function wantingOf(job: string, devices: readonly string[], limit: number) {
+  return sql`
+    select s.id from job_shards s
+    where s.job_id = ${sql.ref(`${job}.id`)} and s.wanted > 0 and s.state in (${stateList(OPEN_SHARD_STATES)})
+      and (
+        select count(distinct a.device) from shard_attempts a
+        where a.shard_id = s.id and a.device = any(${devices}::text[]) and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
+      ) < ${devices.length}::int
+    order by s.id
+    limit ${limit}::int
+    for no key update of s skip locked
+  `;
 }
 
 interface CandidateRecord {

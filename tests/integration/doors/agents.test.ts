@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { WebSocket } from 'ws';
 
 import type { AgentHello, EnrolReply, FromAgent, ToAgent } from '#actors/contract/agent-link.ts';
+import { UNKNOWN_VITALS } from '#actors/contract/vitals.ts';
 import { enrolBytes } from '#actors/contract/enrolment.ts';
 import { readCapabilities } from '#agent/telemetry/capabilities.ts';
 import { realHost } from '#runtime/host.ts';
@@ -81,7 +82,12 @@ describe('the agents’ doors', () => {
     function dial(device: string, key: KeyPair, options: { serverKey?: string; hello?: unknown } = {}): Caller {
       const events: string[] = [];
       const sockets: WebSocket[] = [];
-      const hello: AgentHello = { capabilities: readCapabilities({ version: '0.0.0', slots: 1, models: [] }), held: [], epochs: {} };
+      const hello: AgentHello = {
+        capabilities: readCapabilities({ version: '0.0.0', slots: 1, models: [] }),
+        vitals: UNKNOWN_VITALS,
+        held: [],
+        epochs: {},
+      };
       const client = createLinkClient<ToAgent, FromAgent>({
         host: realHost(),
         connect: () => {

@@ -1,0 +1,33 @@
+import type { Demand } from './demand.ts';
+
+/** A job that may have shards to place. */
+export interface OpenJob {
+  readonly job: string;
+  readonly tenant: string;
+  readonly priority: number;
+  readonly submittedAt: number;
+  /** Wall clock, ms; null: whenever. */
+  readonly deadlineAt: number | null;
+  readonly demand: Demand;
+}
+
+/** Strict priority inside one tenant; among equals the nearer deadline, then who came first. */
+export function byUrgency(a: OpenJob, b: OpenJob): number {
+  return (
+    b.priority - a.priority ||
+    (a.deadlineAt ?? Number.POSITIVE_INFINITY) - (b.deadlineAt ?? Number.POSITIVE_INFINITY) ||
+    a.submittedAt - b.submittedAt ||
+    (a.job < b.job ? -1 : 1)
+  );
+}
+
+/** What a tenant may have at once, and its part of a full grid. */
+export interface TenantPolicy {
+  readonly weight: number;
+  /** Attempts running at once; null: as many as there is room for. */
+  readonly maxRunning: number | null;
+  /** GPUs taken at once; null likewise. */
+  readonly maxGpus: number | null;
+}
+
+export const DEFAULT_POLICY: TenantPolicy = { weight: 1, maxRunning: null, maxGpus: null };
