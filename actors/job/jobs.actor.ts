@@ -39,8 +39,11 @@ export const jobsActor = defineActor({
       });
       live.set(id, ref);
       context.watch(ref, () => {
-        if (live.get(id) === ref) live.delete(id);
-        args.placement.closed(id);
+        if (live.get(id) === ref) {
+          live.delete(id);
+          // Otherwise a new life of the job has opened it already.
+          args.placement.closed(id);
+        }
         args.devices().jobEnded(id);
       });
       return ref;
