@@ -52,8 +52,8 @@ module.exports = {
     {
       name: 'sql-in-the-store-only',
       severity: 'error',
-      comment: 'SQL and its drivers live in actors/store and runtime/database.',
-      from: { pathNot: '^(actors/store|runtime/database|tests)/|^mikro-orm\\.config\\.ts$' },
+      comment: 'SQL and its drivers live in actors/store, runtime/database and the store of runtime/cluster.',
+      from: { pathNot: '^(actors/store|runtime/database|runtime/cluster/postgres|tests)/|^mikro-orm\\.config\\.ts$' },
       to: { path: '(^|/)node_modules/(kysely|@mikro-orm|pg)/' },
     },
     {

@@ -1,5 +1,5 @@
 import { ApiKey, EnrolmentToken, Tenant } from './entities/access.ts';
-import { ClusterSecret, Coordinator, Event, Partition } from './entities/cluster.ts';
+import { ClusterEntity, ClusterNode, ClusterSecret, ClusterTimer, Coordinator, Event, Partition } from './entities/cluster.ts';
 import { Device } from './entities/devices.ts';
 import { Job, JobShard, Manifest, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
 import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, Usage } from './entities/serving.ts';
@@ -11,6 +11,9 @@ import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, Usage } from './entit
 export const entities = [
   Coordinator,
   Partition,
+  ClusterNode,
+  ClusterEntity,
+  ClusterTimer,
   ClusterSecret,
   Event,
   Tenant,

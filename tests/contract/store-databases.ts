@@ -14,6 +14,8 @@ import { connectSql, type SqlClient } from '#runtime/database/sql-client.ts';
 
 /** Databases on one server: the one of DATABASE_URL, or an embedded one that lives as long as the tests of a file. */
 export interface Databases {
+  /** Of the server. */
+  readonly url: string;
   /** A migrated database of its own. */
   fresh(): Promise<TestDatabase>;
   /** One without a single table. */
@@ -56,6 +58,7 @@ export async function openDatabases(): Promise<Databases> {
   };
 
   return {
+    url: server.url,
     fresh: () => create(template),
     empty: () => create('template0'),
     close: async () => {

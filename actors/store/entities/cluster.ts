@@ -19,8 +19,57 @@ export const Partition = defineEntity({
     id: p.smallint().primary().autoincrement(false),
     epoch: p.bigint('number').defaultRaw('0'),
     coordinator: p.text().nullable(),
+    /** Which life of the coordinator took it. */
+    incarnation: p.bigint('number').nullable(),
   },
   checks: [{ name: 'partitions_id_check', expression: 'id >= 0 and id <= 255' }],
+});
+
+/** One lease per coordinator process. runtime/cluster reads and writes it. */
+export const ClusterNode = defineEntity({
+  name: 'ClusterNode',
+  tableName: 'cluster_nodes',
+  properties: {
+    id: p.text().primary(),
+    incarnation: p.bigint('number'),
+    address: p.text(),
+    host: p.text(),
+    publicKey: p.text(),
+    weight: p.double(),
+    status: p.text(),
+    leaseUntil: p.datetime(),
+  },
+  checks: [{ name: 'cluster_nodes_status_check', expression: "status in ('up', 'draining', 'gone')" }],
+});
+
+/** Entities that keep nothing but a state: claimed by epoch, written by version. */
+export const ClusterEntity = defineEntity({
+  name: 'ClusterEntity',
+  tableName: 'cluster_entities',
+  properties: {
+    kind: p.text().primary(),
+    id: p.text().primary(),
+    partition: p.smallint(),
+    epoch: p.bigint('number'),
+    version: p.bigint('number'),
+    state: p.blob().nullable(),
+  },
+});
+
+/** Timers that outlive every process. */
+export const ClusterTimer = defineEntity({
+  name: 'ClusterTimer',
+  tableName: 'cluster_timers',
+  properties: {
+    kind: p.text().primary(),
+    id: p.text().primary(),
+    timer: p.text().primary(),
+    partition: p.smallint(),
+    version: p.bigint('number'),
+    dueAt: p.datetime(),
+    payload: p.blob(),
+  },
+  indexes: [{ name: 'cluster_timers_due', properties: ['partition', 'dueAt'] }],
 });
 
 /** Seeds that all coordinators of this grid share. */

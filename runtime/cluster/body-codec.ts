@@ -1,0 +1,54 @@
+import { Packr } from 'msgpackr';
+
+import { ActorRef } from '#runtime/kernel/ref.ts';
+
+/** How an actor's address travels: who holds the actor, and under what name it knows it. */
+export interface RemoteAddress {
+  readonly node: string;
+  readonly name: string;
+  readonly protocol: string;
+}
+
+export interface BodyCodec {
+  encode(value: unknown): Uint8Array;
+  /** @throws when the bytes are none of `encode` */
+  decode(bytes: Uint8Array): unknown;
+}
+
+const MARK = '$actor';
+
+/**
+ * Payloads as bytes. Plain data, byte arrays and maps go as they are; addresses of actors, wherever they stand, are replaced by
+ * what another node can make an address of.
+ */
+export function createBodyCodec(addresses: {
+  readonly toAddress: (ref: ActorRef) => RemoteAddress;
+  readonly toRef: (address: RemoteAddress) => ActorRef;
+}): BodyCodec {
+  // Records that live no longer than their message: objects stay objects, and maps stay maps.
+  const packr = new Packr({ useRecords: true, maxSharedStructures: 0, mapsAsObjects: false, copyBuffers: true });
+
+  function outgoing(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+    if (value instanceof ActorRef) return new Map([[MARK, addresses.toAddress(value)]]);
+    if (Array.isArray(value)) return value.map(outgoing);
+    if (value instanceof Map) return new Map([...value].map(([key, one]) => [key, outgoing(one)]));
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, outgoing(one)]));
+  }
+
+  function incoming(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+    if (Array.isArray(value)) return value.map(incoming);
+    if (value instanceof Map) {
+      const address: unknown = value.get(MARK);
+      if (address !== undefined) return addresses.toRef(address as RemoteAddress);
+      return new Map([...value].map(([key, one]: [unknown, unknown]) => [key, incoming(one)]));
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, incoming(one)]));
+  }
+
+  return {
+    encode: (value) => packr.pack(outgoing(value)),
+    decode: (bytes) => incoming(packr.unpack(bytes)),
+  };
+}

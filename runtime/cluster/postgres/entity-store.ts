@@ -1,0 +1,25 @@
+import { sql, type Kysely } from 'kysely';
+
+import type { EntityStore } from '../cluster-store.ts';
+
+/** Entities in `cluster_entities`. The epoch stands in the row, so a write costs no more than a plain update. */
+export function createPostgresEntityStore(db: Kysely<unknown>): EntityStore {
+  return {
+    async claim({ kind, id, partition }, epoch) {
+      const { rows } = await sql<{ version: number; state: Uint8Array | null }>`
+        insert into cluster_entities as e (kind, id, partition, epoch, version) values (${kind}, ${id}, ${partition}, ${epoch}, 0)
+        on conflict (kind, id) do update set epoch = excluded.epoch where e.epoch <= excluded.epoch
+        returning version, state
+      `.execute(db);
+      const [row] = rows;
+      return row === undefined ? null : { version: row.version, state: row.state && new Uint8Array(row.state) };
+    },
+    async write({ kind, id }, { epoch, version }, state) {
+      const { numAffectedRows } = await sql`
+        update cluster_entities set version = version + 1, state = ${Buffer.from(state)}
+        where kind = ${kind} and id = ${id} and epoch = ${epoch} and version = ${version}
+      `.execute(db);
+      return numAffectedRows === 1n;
+    },
+  };
+}
