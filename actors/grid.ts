@@ -14,6 +14,7 @@ import { modelsActor } from '#actors/model-pool/models.actor.ts';
 import { placementActor } from '#actors/placement/placement.actor.ts';
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import { quorumActor } from '#actors/quorum/quorum.actor.ts';
+import { createTrustBook } from '#actors/quorum/trust-book.ts';
 import type { Services } from '#actors/services.ts';
 import { shardActor } from '#actors/shard/shard.actor.ts';
 import { tenantActor } from '#actors/tenant/tenant.actor.ts';
@@ -51,7 +52,16 @@ export function spawnGrid(system: System, { services, audience, randomBytes }: G
     id: 'jobs',
     actor: jobsActor,
     restart: 'permanent',
-    args: { services, placement, feed, devices: () => devices, job: jobActor, quorum: quorumActor, shard: shardActor },
+    args: {
+      services,
+      placement,
+      feed,
+      devices: () => devices,
+      makeBook: createTrustBook,
+      job: jobActor,
+      quorum: quorumActor,
+      shard: shardActor,
+    },
   });
   devices = system.spawn({
     id: 'devices',

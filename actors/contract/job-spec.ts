@@ -48,6 +48,17 @@ export const View = z.strictObject({
 });
 export type View = z.infer<typeof View>;
 
+/**
+ * When a shard is believed. `maxError`: the most that an accepted result may be wrong with, by the grid's belief in the
+ * devices that computed it; a shard runs as often as that takes, once on devices that have earned it. `quorum`: so many
+ * equal votes of different devices, whatever is known of them.
+ */
+export const Trust = z.union([
+  z.strictObject({ maxError: z.number().min(1e-5).max(0.5) }),
+  z.strictObject({ quorum: z.number().int().min(1).max(9) }),
+]);
+export type Trust = z.infer<typeof Trust>;
+
 export const JobSpec = z.strictObject({
   version: z.literal(1),
   name: Label,
@@ -59,6 +70,8 @@ export const JobSpec = z.strictObject({
   limits: Limits.default({ memoryMiB: 256, timeoutSeconds: 300, outputMiB: 64 }),
   /** How many equal votes from different devices accept a shard. 1 means unverified and is shown as such. */
   quorum: z.number().int().min(1).max(9).default(2),
+  /** Takes the place of `quorum` when it is given. */
+  trust: Trust.optional(),
   /** Attempts that may fail before the shard, and with it the job, fails. */
   maxFailures: z.number().int().min(1).max(100).default(5),
   priority: z.number().int().min(-100).max(100).default(0),
@@ -71,6 +84,17 @@ export type JobSpec = z.infer<typeof JobSpec>;
 /** A submission: the spec and the submitter's own id for it, so that sending it twice makes one job. */
 export const Submission = z.strictObject({ id: z.uuid(), spec: JobSpec });
 export type Submission = z.infer<typeof Submission>;
+
+/** The error that a job allows; null when it counts votes instead. */
+export function maxErrorOf({ trust }: JobSpec): number | null {
+  return trust !== undefined && 'maxError' in trust ? trust.maxError : null;
+}
+
+/** The fewest votes that may accept a shard; attempts that a new shard wants. One, when belief decides how many more. */
+export function quorumOf({ quorum, trust }: JobSpec): number {
+  if (trust === undefined) return quorum;
+  return 'maxError' in trust ? 1 : trust.quorum;
+}
 
 export function mapShardCount(spec: JobSpec): number {
   return 'count' in spec.shards ? spec.shards.count : spec.shards.inputs.length;

@@ -139,7 +139,8 @@ export const deviceActor = defineActor({
     }
 
     function tellVote(message: VoteMessage, again: boolean): void {
-      args.jobs().vote({ message, device, publicKey: row.publicKey, from: context.self, again });
+      const { publicKey, principal, trusted } = row;
+      args.jobs().vote({ message, device, publicKey, principal, trusted, from: context.self, again });
     }
 
     function offer(message: Offer): void {

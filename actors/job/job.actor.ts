@@ -9,10 +9,12 @@ import type { QuorumProtocol } from '#actors/quorum/quorum.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { ShardArgs } from '#actors/shard/shard.actor.ts';
 import type { ShardProtocol, ShardRef } from '#actors/shard/shard.protocol.ts';
-import type { ActiveJob, JobRow, VoteRow } from '#actors/store/store.ts';
+import type { ActiveJob, JobRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
+import type { ReviewAnswer } from '#actors/quorum/quorum.protocol.ts';
+import type { TrustBook } from '#actors/quorum/trust-book.ts';
 import { CONTROLS, afterVote, isFinal, nextStep, ShardTable, type Control } from './job.state.ts';
 import { JobProtocol } from './job.protocol.ts';
 import { jobSummary } from './job-view.ts';
@@ -21,6 +23,10 @@ import { inputDigest, isMergeShard, moduleOf, runCommand, type ShardOutput } fro
 
 /** After a coordinator was lost, devices get this long to come back with the attempts that they hold. */
 const GRACE_MS = 10_000;
+/** After so many reviews of a job's evidence, what is still in doubt goes to a trusted device at once. */
+const REVIEWS = 8;
+/** A review reads the evidence of the whole job and may take back many shards. */
+const REVIEW_MS = 600_000;
 /** The live feed hears of a job at most this often. */
 const FEED_MS = 100;
 
@@ -33,6 +39,9 @@ export interface JobArgs {
   readonly devices: () => DevicesRef;
   readonly quorum: ActorDefinition<typeof QuorumProtocol, QuorumArgs>;
   readonly shard: ActorDefinition<typeof ShardProtocol, ShardArgs>;
+  /** Credit of devices, shared by all jobs of this coordinator. */
+  readonly book: TrustBook;
+  readonly auditSecret: Uint8Array;
 }
 
 /**
@@ -60,6 +69,8 @@ export const jobActor = defineActor({
     const outputs: (ShardOutput | undefined)[] = outputsOf(active);
     const shards = new Map<number, ShardRef>();
     let working = false;
+    let reviews = 0;
+    const trust = await services.patiently(() => args.book.page(job.spec.module.sha256));
 
     if (isFinal(job.state)) context.stop();
     if (job.state === 'queued') await move(['queued'], 'running');
@@ -77,6 +88,9 @@ export const jobActor = defineActor({
         attempts: active.attempts,
         votes: active.votes,
         owner: context.self,
+        trust,
+        book: args.book,
+        auditSecret: args.auditSecret,
         // Only the merge shard reads them: collecting them costs as much as the job has shards.
         inputDigest: (index) => inputDigest(job.spec, index, isMergeShard(job.spec, index) ? mapOutputs() : []),
         moduleOf: (spec, index) => moduleOf(spec, index).sha256,
@@ -207,19 +221,43 @@ export const jobActor = defineActor({
       });
     }
 
+    /**
+     * Before anything is built on accepted results: those whose voters have lost their credit are taken back. Null when any
+     * was; the job goes on, and is reviewed again when all its shards are accepted anew.
+     */
+    async function reviewed(): Promise<{ rows: readonly ShardRow[]; all: readonly VoteRow[]; answer: ReviewAnswer } | null> {
+      const [rows, all] = await Promise.all([services.store.shardsOf(job.id), services.store.votesOf(job.id, null)]);
+      const answer = await quorum.review({ shards: rows, votes: all, lastWord: reviews >= REVIEWS }, { timeoutMs: REVIEW_MS });
+      reviews += 1;
+      const [lost] = answer.lost;
+      if (lost !== undefined) {
+        await move(['running', 'paused', 'sealing'], 'failed', `shard ${lost.index}: ${lost.reason}`);
+        return null;
+      }
+      if (answer.reopened.length === 0) return { rows, all, answer };
+      for (const index of answer.reopened) {
+        outputs[index] = undefined;
+        table.set(index, 'voting');
+      }
+      if (job.state === 'sealing' && (await move(['sealing'], 'running'))) tellPlacement();
+      services.log.info({ job: job.id, shards: answer.reopened.length }, 'shards taken back: their voters lost credit');
+      placement.wake(job.id);
+      return null;
+    }
+
     async function unblockMerge(): Promise<void> {
+      if ((await reviewed()) === null) return;
       await services.store.unblockMerge(job.id, epoch);
       table.set(mapShardCount(job.spec), 'pending');
       placement.wake(job.id);
     }
 
     async function seal(): Promise<void> {
+      const evidence = await reviewed();
+      if (evidence === null) return;
+      const { rows, all } = evidence;
       if (job.state !== 'sealing' && !(await move(['running'], 'sealing'))) return;
-      const [rows, all, devices] = await Promise.all([
-        services.store.shardsOf(job.id),
-        services.store.votesOf(job.id, null),
-        services.store.listDevices(),
-      ]);
+      const devices = await services.store.listDevices();
       const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
       const at = context.clock.wall();
       const manifest = makeManifest({ job, shards: rows, votes: all, publicKeys }, epoch, services.key, at);

@@ -5,10 +5,12 @@ import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
 import type { JobArgs } from './job.actor.ts';
 import type { JobProtocol, JobRef } from './job.protocol.ts';
+import type { createTrustBook } from '#actors/quorum/trust-book.ts';
 import { partitionOf } from '#actors/store/partition.ts';
 import { JobsProtocol, type IncomingVote } from './jobs.protocol.ts';
 
-export interface JobsArgs extends Omit<JobArgs, 'job' | 'epoch'> {
+export interface JobsArgs extends Omit<JobArgs, 'job' | 'epoch' | 'book' | 'auditSecret'> {
+  readonly makeBook: typeof createTrustBook;
   readonly job: ActorDefinition<typeof JobProtocol, JobArgs>;
 }
 
@@ -19,6 +21,8 @@ export const jobsActor = defineActor({
   async start(context, args: JobsArgs) {
     const { services } = args;
     const live = new Map<string, JobRef>();
+    const book = args.makeBook(services.store, context.clock);
+    const auditSecret = await services.patiently(() => services.store.clusterSecret());
     for (const { id } of await services.patiently(() => services.store.openJobs([...services.epochs.keys()]))) wake(id);
 
     function epochOf(partition: number): number {
@@ -35,7 +39,7 @@ export const jobsActor = defineActor({
         actor: args.job,
         restart: 'transient',
         mailbox: { capacity: 65_536 },
-        args: { ...args, job: id, epoch: epochOf(partitionOf(id)) },
+        args: { ...args, job: id, epoch: epochOf(partitionOf(id)), book, auditSecret },
       });
       live.set(id, ref);
       context.watch(ref, () => {

@@ -21,6 +21,8 @@ export interface IncomingVote {
   readonly message: VoteMessage;
   readonly device: string;
   readonly publicKey: string;
+  readonly principal: string;
+  readonly trusted: boolean;
   readonly from: DeviceRef;
   /** It may have come before, to a life of the job that did not answer: no offence if it is on record already. */
   readonly again: boolean;

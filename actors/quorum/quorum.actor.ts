@@ -1,77 +1,71 @@
-import type { JobSpec } from '#actors/contract/job-spec.ts';
+import { maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
 import { fenceText, MIB } from '#actors/contract/primitives.ts';
 import type { IncomingVote, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
-import type { AttemptRow, Change, JobRow, Outcome, ShardRow, VoteRow } from '#actors/store/store.ts';
+import type { Change, JobRow, Lesson, Outcome, ShardRow, VoteRow } from '#actors/store/store.ts';
 import type { Services } from '#actors/services.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
-import { QuorumProtocol } from './quorum.protocol.ts';
-import { castVote, type ShardBallot } from './quorum.state.ts';
+import { AUDIT_SHARE, auditCoin } from './audit-coin.ts';
+import { Ballots, type Rows } from './ballots.ts';
+import { lessonsOf } from './lessons.ts';
+import { QuorumProtocol, type ReviewAnswer, type ReviewRequest, type Standing } from './quorum.protocol.ts';
+import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state.ts';
+import { review, votesByShard } from './review.ts';
+import type { AppTrust, TrustBook } from './trust-book.ts';
+import { whyUnreachable } from './unreachable.ts';
 import { refusalByHash, refusalByLease, refusalBySignature, type KnownLease } from './vote-checks.ts';
 
 /** How long the leave to upload one output is good. */
 const UPLOAD_TTL_SECONDS = 3_600;
+/** How often shards are looked at again that wait for a device which may have gone, or which may have come. */
+const RECHECK_MS = 5_000;
+/** Changes of a review in one go: fewer than the ledger takes at once. */
+const REVIEW_BATCH = 2_000;
 
-export interface QuorumArgs {
+export interface QuorumArgs extends Rows {
   readonly services: Services;
   readonly job: JobRow;
   readonly epoch: number;
-  readonly shards: readonly ShardRow[];
-  readonly attempts: readonly AttemptRow[];
-  readonly votes: readonly VoteRow[];
   readonly owner: JobRef;
+  /** Credit of devices with the job's app, and where it comes from. */
+  readonly trust: AppTrust;
+  readonly book: Pick<TrustBook, 'refresh'>;
+  /** Makes the coins that decide what is audited. */
+  readonly auditSecret: Uint8Array;
+  /** Share of believed results that a trusted device checks; default 0.02. */
+  readonly auditShare?: number;
   /** What a vote on this shard signs as its input. */
   readonly inputDigest: (index: number) => string | undefined;
   /** Module that this shard runs. */
   readonly moduleOf: (spec: JobSpec, index: number) => string;
   readonly onVoted: (index: number, vote: VoteRow) => void;
+  /** Checks signatures; only a benchmark of the decisions alone replaces it. */
+  readonly signatureRefusal?: typeof refusalBySignature;
 }
 
 /**
  * Takes the votes of one job. Order of checks: the lease, the hash, the signature; then the pure rule decides; then the
- * ledger makes vote and decision durable in one commit. Only after that is anybody told. A crash forgets nothing: the
- * job is read again from the store and agents send again what was not acknowledged.
+ * ledger makes vote, decision and what was learned of the voters durable in one commit. Only after that is anybody told. A
+ * crash forgets nothing: the job is read again from the store and agents send again what was not acknowledged.
  */
 export const quorumActor = defineActor({
   protocol: QuorumProtocol,
   start(context, args: QuorumArgs) {
-    const { services, job, epoch } = args;
-    const leases = new Map<string, KnownLease>();
-    const ballots = new Map<number, ShardBallot>();
-    /** Signatures of the votes that count, by fence. */
-    const cast = new Map<string, string>();
+    const { services, job, epoch, trust, owner } = args;
+    const signatureRefusal = args.signatureRefusal ?? refusalBySignature;
+    const maxError = maxErrorOf(job.spec);
+    const rule: Rule = maxError === null ? { type: 'quorum', votes: quorumOf(job.spec) } : { type: 'belief', maxError };
+    const ballots = new Ballots(args, trust, quorumOf(job.spec));
+    const { leases, cast, open } = ballots;
+    const isAudited = auditCoin(args.auditSecret, args.auditShare ?? AUDIT_SHARE);
     // Votes that wait for the commit of the one before them on the same shard: a decision never rests on a vote that
     // might not become durable.
     const waiting = new Map<number, (() => void)[]>();
-    // By index: a merge shard of a small job and a map shard of a huge one are looked up alike.
-    const open = new Map<number, ShardRow>();
-
-    for (const shard of args.shards) {
-      if (shard.state === 'provisional' || shard.state === 'sealed' || shard.state === 'failed') continue;
-      open.set(shard.index, shard);
-    }
-    const wanted = new Map(args.shards.map((s) => [s.index, s.wanted]));
-    for (const attempt of args.attempts) {
-      leases.set(fenceText(attempt.fence), attempt);
-      if (attempt.state === 'leased') wanted.set(attempt.index, (wanted.get(attempt.index) ?? 0) + 1);
-    }
-    for (const vote of args.votes) {
-      leases.set(fenceText(vote.fence), vote);
-      cast.set(fenceText(vote.fence), vote.signature);
-      ballotOf(vote.index).votes.set(vote.device, vote.output.sha256);
-      ballotOf(vote.index).planned += 1;
-    }
-
-    function ballotOf(index: number): ShardBallot {
-      let ballot = ballots.get(index);
-      if (ballot === undefined) {
-        ballot = { votes: new Map(), planned: wanted.get(index) ?? job.spec.quorum };
-        ballots.set(index, ballot);
-      }
-      return ballot;
-    }
+    /** Shards that want a vote which nobody is there to give. */
+    const stuck = new Set<number>();
+    if (rule.type === 'belief') context.every(RECHECK_MS, recheck);
 
     function rowOf(vote: IncomingVote, shardId: number, refusal: string | null): VoteRow {
       const { message } = vote;
@@ -91,7 +85,10 @@ export const quorumActor = defineActor({
 
     function submit(change: Change, settled: (outcome: Outcome) => void): void {
       context.pipe(services.ledger.submit(change), (result) => {
-        if (result.ok) return settled(result.value);
+        if (result.ok) {
+          if (result.value.standings !== undefined) trust.keep(result.value.standings);
+          return settled(result.value);
+        }
         // Another coordinator owns the job now: nothing that this actor knows is true any more.
         if (isStaleEpoch(result.error)) return context.stop();
         throw result.error;
@@ -104,7 +101,7 @@ export const quorumActor = defineActor({
       submit({ type: 'refuse', partition: job.partition, epoch, vote: rowOf(vote, shardId, reason) }, (outcome) => {
         vote.from.voteSettled({ fence: vote.message.fence, outcome: 'refused', reason });
         // A refusal ends the sender's own attempt, so the shard may want another one.
-        if (outcome.applied) args.owner.reopened({ index: vote.message.shard });
+        if (outcome.applied) owner.reopened({ index: vote.message.shard });
       });
     }
 
@@ -115,43 +112,98 @@ export const quorumActor = defineActor({
       for (const judgeAgain of queue) judgeAgain();
     }
 
+    function lessonsFor(vote: IncomingVote, ballot: ShardBallot, verdict: Verdict): readonly Lesson[] {
+      const learned = lessonsOf(ballot, verdict, trust);
+      return vote.trusted ? learned : [{ device: vote.device, kind: 'voted' }, ...learned];
+    }
+
     function count(vote: IncomingVote, lease: KnownLease): void {
-      const { message } = vote;
-      const ballot = ballotOf(message.shard);
-      const shard = open.get(message.shard);
-      const verdict = castVote(ballot, vote.device, message.output.sha256, job.spec.quorum);
+      const { message, device } = vote;
+      const index = message.shard;
+      trust.meet(device, vote.principal, vote.trusted);
+      const ballot = ballots.of(index);
       const row = rowOf(vote, lease.shardId, null);
+      ballot.votes.push(ballots.voteOf(row));
+      const verdict = judge(ballot, rule, trust);
+      // While a trusted device is asked, nobody else can decide.
+      const isAsked = open.get(index)?.coreOnly === true && verdict.by !== 'core';
+      const decision = isAsked || verdict.decision === 'unreachable' ? 'none' : verdict.decision;
+      const shard = decision === 'accept' ? ballots.close(index) : open.get(index);
+      const change = { type: 'vote', partition: job.partition, epoch, vote: row, decision } as const;
+      const accepted = decision === 'accept' && verdict.leading !== null ? { accepted: verdict.leading.output } : {};
+      const lessons = rule.type === 'belief' ? { lessons: { app: trust.app, learned: lessonsFor(vote, ballot, verdict) } } : {};
       cast.set(fenceText(message.fence), message.signature);
-      waiting.set(message.shard, waiting.get(message.shard) ?? []);
-      if (verdict.decision === 'accept') open.delete(message.shard);
-      submit({ type: 'vote', partition: job.partition, epoch, vote: row, decision: verdict.decision }, (outcome) => {
+      waiting.set(index, waiting.get(index) ?? []);
+      submit({ ...change, ...accepted, ...lessons }, (outcome) => {
         if (!outcome.applied) {
           // The attempt had ended before its vote came: take the vote back out and say so.
-          ballot.votes.delete(vote.device);
+          ballot.votes.splice(
+            ballot.votes.findIndex((v) => v.device === device),
+            1,
+          );
           cast.delete(fenceText(message.fence));
-          if (shard !== undefined) open.set(message.shard, shard);
+          if (shard !== undefined) open.set(index, shard);
           refuse(vote, 'the attempt had ended before its vote came');
-          return next(message.shard);
+          return next(index);
         }
         vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
-        args.onVoted(message.shard, row);
-        args.owner.counted({ index: message.shard });
-        if (verdict.decision === 'accept') args.owner.provisional({ index: message.shard, output: message.output });
-        if (verdict.decision === 'another') args.owner.reopened({ index: message.shard });
-        next(message.shard);
+        args.onVoted(index, row);
+        owner.counted({ index });
+        if (decision === 'another' || decision === 'core') {
+          ballot.planned += 1;
+          if (decision === 'core' && shard !== undefined) open.set(index, { ...shard, coreOnly: true });
+          owner.reopened({ index });
+        }
+        if (verdict.decision === 'unreachable' && !isAsked) stuck.add(index);
+        if (decision !== 'accept') return next(index);
+        settle(index, ballot, verdict, shard);
       });
     }
 
-    function judge(vote: IncomingVote, stored: VoteRow['output'] | null): void {
+    /** A durable decision; a coin that nobody could foresee may call for a check before it is told. */
+    function settle(index: number, ballot: ShardBallot, verdict: Verdict, shard: ShardRow | undefined): void {
+      if (ballot.votes.length > 1) ballot.learned = true;
+      const draws = verdict.by === 'belief' && shard !== undefined && isAudited(job.id, index);
+      if (draws && trust.hasCoreBesides(new Set(ballot.votes.map((vote) => vote.device)))) {
+        return takeBack(shard, ballot, 'audit', (taken) => {
+          if (!taken) tellProvisional(index, verdict);
+          next(index);
+        });
+      }
+      tellProvisional(index, verdict);
+      next(index);
+    }
+
+    function tellProvisional(index: number, { leading }: Verdict): void {
+      ballots.forget(index);
+      if (leading !== null) owner.provisional({ index, output: leading.output });
+    }
+
+    /** Opens an accepted shard again, or sends an open one to a trusted device. */
+    function takeBack(shard: ShardRow, ballot: ShardBallot, core: 'audit' | 'dispute' | null, done: (taken: boolean) => void): void {
+      const at = context.clock.wall();
+      const { partition, id } = job;
+      submit({ type: 'reopen', partition, epoch, job: id, shardId: shard.id, core, at }, ({ applied }) => {
+        if (applied) {
+          ballot.planned = ballot.votes.length + 1;
+          ballots.reopen({ ...shard, coreOnly: core !== null }, ballot);
+          owner.reopened({ index: shard.index });
+        }
+        done(applied);
+      });
+    }
+
+    function judgeVote(vote: IncomingVote, stored: VoteRow['output'] | null): void {
       const { message } = vote;
       const queue = waiting.get(message.shard);
       if (queue !== undefined) {
-        queue.push(() => judge(vote, stored));
+        queue.push(() => judgeVote(vote, stored));
         return;
       }
-      const lease = leases.get(fenceText(message.fence));
+      const fence = fenceText(message.fence);
+      const lease = leases.get(fence);
       // It counted, and the answer was lost with a session or a life of this actor: the same vote gets the same answer.
-      if (vote.again && lease?.device === vote.device && cast.get(fenceText(message.fence)) === message.signature) {
+      if (vote.again && lease?.device === vote.device && cast.get(fence) === message.signature) {
         return void vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
       }
       const reason =
@@ -159,16 +211,23 @@ export const quorumActor = defineActor({
           lease,
           device: vote.device,
           open: open.has(message.shard),
-          replayed: cast.has(fenceText(message.fence)),
-          hasVoted: ballots.get(message.shard)?.votes.has(vote.device) ?? false,
+          replayed: cast.has(fence),
+          hasVoted: ballots.hasVoted(message.shard, vote.device),
         }) ??
+        refusalByCredit(vote.device) ??
         refusalByHash(message, stored) ??
-        refusalBySignature(message, vote.publicKey, {
+        signatureRefusal(message, vote.publicKey, {
           module: args.moduleOf(job.spec, message.shard),
           inputDigest: args.inputDigest(message.shard) ?? '',
         });
       if (reason === null && lease !== undefined) return count(vote, lease);
       refuse(vote, reason ?? 'no such lease');
+    }
+
+    function refusalByCredit(device: string): string | null {
+      if (rule.type !== 'belief') return null;
+      const quarantine = trust.quarantineOf(device);
+      return quarantine === null ? null : `the device is in quarantine for this app: ${quarantine}`;
     }
 
     function offered({ fence, index, output, device, from }: OutputOffer): void {
@@ -198,14 +257,75 @@ export const quorumActor = defineActor({
           if (!result.ok) throw result.error;
           const counted = result.value.some((v) => v.refusal === null && v.device === vote.device && v.signature === signature);
           if (counted) vote.from.voteSettled({ fence, outcome: 'accepted' });
-          else judge(vote, stored);
+          else judgeVote(vote, stored);
         },
       );
     }
 
     function admit(vote: IncomingVote, stored: VoteRow['output'] | null): void {
       if (vote.again && !leases.has(fenceText(vote.message.fence))) recall(vote, stored);
-      else judge(vote, stored);
+      else judgeVote(vote, stored);
+    }
+
+    /** Machines come and go: what waited for one that is gone goes to a trusted device, what nobody can decide is lost. */
+    function recheck(): void {
+      context.pipe(args.book.refresh(), (result) => {
+        // PostgreSQL may be away; the next look comes soon.
+        if (!result.ok) return services.log.warn({ error: result.error }, 'devices not read');
+        for (const [index, ballot] of ballots.entries()) if (ballot.votes.length > 0 && !waiting.has(index)) recheckShard(index, ballot);
+      });
+    }
+
+    function recheckShard(index: number, ballot: ShardBallot): void {
+      const shard = open.get(index);
+      if (shard === undefined) return;
+      const wasStuck = stuck.delete(index);
+      const { decision } = judge(wasStuck ? ballot : { ...ballot, planned: ballot.votes.length }, rule, trust);
+      const calm = (): void => {};
+      if (decision === 'core' && !shard.coreOnly) takeBack(shard, ballot, 'dispute', calm);
+      else if (wasStuck && decision === 'another') takeBack(shard, ballot, null, calm);
+      else if (wasStuck && decision === 'unreachable') owner.shardFailed({ index, reason: reasonOf(ballot) });
+    }
+
+    function reasonOf({ votes }: ShardBallot): string {
+      const opinions = votes.flatMap(({ device, group, principal }) => {
+        const p = trust.credibility(device);
+        return p === null ? [] : [{ group, principal, p }];
+      });
+      return whyUnreachable(opinions, maxError ?? 0);
+    }
+
+    async function reviewed({ shards, votes, lastWord }: ReviewRequest): Promise<ReviewAnswer> {
+      if (rule.type === 'belief') await Promise.all([trust.reload(), args.book.refresh()]);
+      const byShard = votesByShard(votes);
+      const ballotOf = (index: number): ShardBallot => {
+        const cast = (byShard.get(index) ?? []).map((vote) => ballots.voteOf(vote));
+        return { votes: cast, planned: cast.length, learned: cast.length > 1 };
+      };
+      const standing = new Map<number, Standing>();
+      const lost: { index: number; reason: string }[] = [];
+      const doubtful: (() => Promise<number | null>)[] = [];
+      for (const { shard, ballot, decision, belief, by } of review(shards, ballotOf, { rule, fleet: trust, lastWord })) {
+        if (decision === 'accept') standing.set(shard.index, { belief, by });
+        else if (decision === 'unreachable') lost.push({ index: shard.index, reason: reasonOf(ballot) });
+        else doubtful.push(() => takeBackNow(shard, ballot, decision === 'core' ? 'dispute' : null));
+      }
+      const reopened: number[] = [];
+      for (let i = 0; i < doubtful.length; i += REVIEW_BATCH) {
+        const taken = await Promise.all(doubtful.slice(i, i + REVIEW_BATCH).map((take) => take()));
+        reopened.push(...taken.filter((index) => index !== null));
+      }
+      return { reopened, lost, standing };
+    }
+
+    async function takeBackNow(shard: ShardRow, ballot: ShardBallot, core: 'dispute' | null): Promise<number | null> {
+      const { partition, id } = job;
+      const change = { type: 'reopen', partition, epoch, job: id, shardId: shard.id, core, at: context.clock.wall() } as const;
+      const { applied } = await services.ledger.submit(change);
+      if (!applied) return null;
+      ballot.planned = ballot.votes.length + 1;
+      ballots.reopen({ ...shard, coreOnly: core !== null }, ballot);
+      return shard.index;
     }
 
     return {
@@ -220,6 +340,7 @@ export const quorumActor = defineActor({
           admit(vote, result.value);
         });
       },
+      review: reviewed,
     };
   },
 });

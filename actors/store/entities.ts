@@ -3,6 +3,7 @@ import { ClusterEntity, ClusterNode, ClusterSecret, ClusterTimer, Coordinator, E
 import { Device } from './entities/devices.ts';
 import { Job, JobShard, Manifest, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
 import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, Usage } from './entities/serving.ts';
+import { Audit, DeviceReputation } from './entities/trust.ts';
 
 /**
  * Every table of the grid, as MikroORM knows it. Times are bigint milliseconds since 1970, given by the caller.
@@ -32,4 +33,6 @@ export const entities = [
   ApiFile,
   Batch,
   BatchResult,
+  DeviceReputation,
+  Audit,
 ];

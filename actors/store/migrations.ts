@@ -1,10 +1,12 @@
 import { FirstLight } from './migrations/2026-11-23-first-light.ts';
 import { Serving } from './migrations/2026-11-24-serving.ts';
 import { Cluster } from './migrations/2026-11-24-cluster.ts';
+import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
 
 /** Steps from an empty database to `entities`, oldest first. A name is never changed: databases remember it. */
 export const migrations = [
   { name: '2026-11-23-first-light', class: FirstLight },
   { name: '2026-11-24-serving', class: Serving },
   { name: '2026-11-24-cluster', class: Cluster },
+  { name: '2026-11-24-trust', class: TrustInDevices },
 ];

@@ -2,7 +2,8 @@ import type { AttemptState, ShardState } from '#actors/contract/job-states.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import { partitionOf } from './partition.ts';
 import { storableText } from './storable-text.ts';
-import type { Change, Outcome, VoteRow } from './store.ts';
+import { learn, type StandingUnderChange } from './standing-rules.ts';
+import type { Change, Lessons, Outcome, StandingRow, VoteRow } from './store.ts';
 
 /**
  * What a change does to a shard and its attempts. Both stores run these lines, PostgreSQL with the shards' rows locked.
@@ -10,7 +11,9 @@ import type { Change, Outcome, VoteRow } from './store.ts';
  * A shard is `pending` (or `blocked`, the merge shard until the map is done) and wants as many attempts as its quorum.
  * A claim lowers `wanted` by what it leases and makes it `leased`; the first vote makes it `voting`, an accepting one
  * `provisional`, sealing the job `sealed`. It is `failed` when it failed too often and its job failed with it. It never
- * goes back. While it is open (pending, leased, voting) this holds: wanted + leased attempts + votes that count >= quorum.
+ * goes back, but for one way: a provisional shard of a job that goes by belief is taken back to `voting` for a check by a
+ * trusted device, or because its voters are worth less than when it was accepted. While it is open (pending, leased,
+ * voting) this holds: wanted + leased attempts + votes that count >= quorum.
  *
  * An attempt is `leased`, then `voted`, `refused`, `failed` or `released`. A lost session makes it `suspect`: from then on
  * its shard wants one more, and it wants that only once, whatever the attempt becomes. `expired` has waited long enough,
@@ -27,6 +30,7 @@ export interface ShardUnderChange {
   wanted: number;
   failures: number;
   output: ObjectRef | null;
+  coreOnly: boolean;
 }
 
 /** An attempt while changes are applied to it. */
@@ -45,7 +49,11 @@ export interface Scene {
   attempt(fence: Fence): AttemptUnderChange | undefined;
   /** True when a vote of this device counts for the shard. */
   hasVoted(shardId: number, device: string): boolean;
-  touch(shard: ShardUnderChange, attempt: AttemptUnderChange): void;
+  touch(shard: ShardUnderChange, attempt: AttemptUnderChange | null): void;
+  /** How the device stands with the app, to be changed in place and kept; a new standing when there is none. */
+  standing(device: string, app: string, at: number): StandingUnderChange;
+  /** Notes that a trusted device shall check the shard, or what it found. */
+  audit(shard: ShardUnderChange, change: { opened: 'audit' | 'dispute'; at: number } | { wrong: readonly string[] }): void;
   /** Keeps a vote; a refusal that is there already (same fence, signature and time) is kept once. */
   record(vote: VoteRow): void;
 }
@@ -68,12 +76,15 @@ export function applyChange(scene: Scene, change: Change): Outcome {
       return applyRefusal(scene, change);
     case 'end':
       return applyEnd(scene, change);
+    case 'reopen':
+      return applyReopening(scene, change);
   }
 }
 
 type VoteChange = Extract<Change, { type: 'vote' }>;
 type RefuseChange = Extract<Change, { type: 'refuse' }>;
 type EndChange = Extract<Change, { type: 'end' }>;
+type ReopenChange = Extract<Change, { type: 'reopen' }>;
 
 function applyVote(scene: Scene, change: VoteChange): Outcome {
   const { vote, decision } = change;
@@ -87,13 +98,49 @@ function applyVote(scene: Scene, change: VoteChange): Outcome {
   if (decision === 'accept') {
     shard.state = 'provisional';
     shard.wanted = 0;
-    shard.output = vote.output;
+    shard.output = change.accepted ?? vote.output;
+    if (shard.coreOnly) scene.audit(shard, { wrong: change.lessons?.learned.flatMap((l) => (isBad(l) ? [l.device] : [])) ?? [] });
+    shard.coreOnly = false;
   } else {
     shard.state = 'voting';
-    if (decision === 'another') shard.wanted += 1;
+    if (decision === 'another' || decision === 'core') shard.wanted += 1;
+    if (decision === 'core' && !shard.coreOnly) {
+      shard.coreOnly = true;
+      scene.audit(shard, { opened: 'dispute', at: vote.at });
+    }
   }
   scene.touch(shard, attempt);
   scene.record({ ...vote, index: shard.index, refusal: null });
+  if (change.lessons === undefined) return outcome(true, shard);
+  return { ...outcome(true, shard), standings: teach(scene, change.lessons, vote.at) };
+}
+
+function isBad(lesson: Lessons['learned'][number]): boolean {
+  return lesson.kind === 'strike' || lesson.kind === 'quarantine';
+}
+
+/** Answers copies: the scene's own rows go on changing. */
+function teach(scene: Scene, { app, learned }: Lessons, at: number): readonly StandingRow[] {
+  const touched = new Map<string, StandingUnderChange>();
+  for (const lesson of learned) {
+    const standing = touched.get(lesson.device) ?? scene.standing(lesson.device, app, at);
+    learn(standing, lesson, at);
+    touched.set(lesson.device, standing);
+  }
+  return Array.from(touched.values(), (standing) => ({ ...standing }));
+}
+
+/** What was accepted is taken back, unless its job is sealed; what is voted on may be sent to a trusted device. */
+function applyReopening(scene: Scene, { partition, job, shardId, core, at }: ReopenChange): Outcome {
+  const shard = scene.shard(shardId);
+  if (shard === undefined || shard.job !== job || partitionOf(job) !== partition) return UNKNOWN;
+  if (shard.state !== 'provisional' && shard.state !== 'voting') return outcome(false, shard);
+  shard.state = 'voting';
+  shard.output = null;
+  shard.wanted = Math.max(shard.wanted, 1);
+  shard.coreOnly = core !== null;
+  if (core !== null) scene.audit(shard, { opened: core, at });
+  scene.touch(shard, null);
   return outcome(true, shard);
 }
 

@@ -41,6 +41,8 @@ export interface ShardRow {
   readonly wanted: number;
   readonly failures: number;
   readonly output: ObjectRef | null;
+  /** Only a trusted device may run it: its votes are being checked, or nobody else can decide it. */
+  readonly coreOnly: boolean;
 }
 
 export interface AttemptRow {
@@ -79,6 +81,47 @@ export interface DeviceRow {
   readonly capabilities: Capabilities | null;
   readonly lastSeenAt: number | null;
   readonly enrolledAt: number;
+  /** Who vouched for it when it enrolled: the owner of its token, or the token itself. Devices of one are one voice. */
+  readonly principal: string;
+  /** Enrolled as trusted: its results are taken as true, and others are checked against them. */
+  readonly trusted: boolean;
+}
+
+/** What a device has earned with one app: see standing-rules.ts. */
+export interface StandingRow {
+  readonly device: string;
+  /** SHA-256 of the job's module. */
+  readonly app: string;
+  /** Evidence for it and against it: it is believed right with a / (a + b). */
+  readonly a: number;
+  readonly b: number;
+  /** Results that counted as votes. */
+  readonly results: number;
+  readonly strikes: number;
+  /** Why it gets no work of this app and its votes do not count; null when they do. */
+  readonly quarantine: string | null;
+  readonly updatedAt: number;
+}
+
+/** One thing that was learned about a device. */
+export type Lesson =
+  /** A vote of it counts. */
+  | { readonly device: string; readonly kind: 'voted' }
+  /** Its peers came to the same result; worth less than an audit. */
+  | { readonly device: string; readonly kind: 'agreed' }
+  /** A trusted device came to the same result. */
+  | { readonly device: string; readonly kind: 'audited' }
+  | { readonly device: string; readonly kind: 'strike'; readonly why: string }
+  | { readonly device: string; readonly kind: 'quarantine'; readonly why: string };
+
+/** A shard whose votes a trusted device checks, or has checked. */
+export interface AuditRow {
+  readonly job: string;
+  readonly index: number;
+  readonly reason: 'audit' | 'dispute';
+  readonly openedAt: number;
+  /** Devices whose votes were found wrong; null while nobody has answered. */
+  readonly wrong: readonly string[] | null;
 }
 
 export interface ApiKeyRow {
@@ -108,7 +151,8 @@ export interface NewJob {
   readonly at: number;
 }
 
-/** A pending shard that placement may lease. `barred` are devices that hold a live attempt of it or have voted on it. */
+/** A pending shard that placement may lease. `barred` are devices that hold a live attempt of it or have voted on it, and
+ * for jobs that go by belief also their whole principals, devices in quarantine, and all but trusted ones where only those may decide. */
 export interface Candidate {
   readonly shardId: number;
   readonly job: string;
@@ -117,6 +161,8 @@ export interface Candidate {
   readonly wanted: number;
   readonly priority: number;
   readonly barred: readonly string[];
+  /** Others have voted on it: chosen by lot among the devices that may, so that nobody can tell who checks whom. */
+  readonly again?: boolean;
   /** Correlation classes whose devices may not run it; left out: none. */
   readonly barredClasses?: readonly string[];
 }
@@ -154,6 +200,11 @@ export interface ClaimRequest {
   readonly place: (candidates: readonly Candidate[]) => readonly Assignment[];
 }
 
+export interface Lessons {
+  readonly app: string;
+  readonly learned: readonly Lesson[];
+}
+
 /** What the owner of a job wants made durable. Applied all or none per change; many changes share one commit. */
 export type Change =
   /** A vote, and what it decides. Applied only while its attempt may still vote and its shard is open. */
@@ -162,7 +213,21 @@ export type Change =
       readonly partition: number;
       readonly epoch: number;
       readonly vote: VoteRow;
-      readonly decision: 'none' | 'accept' | 'another';
+      /** `core`: one more attempt, by a trusted device. */
+      readonly decision: 'none' | 'accept' | 'another' | 'core';
+      /** What is accepted when that is not the vote's own output, but one that others voted for. */
+      readonly accepted?: ObjectRef;
+      readonly lessons?: Lessons;
+    }
+  /** A provisional shard that is taken back: it wants one more attempt, by a trusted device when `core`. */
+  | {
+      readonly type: 'reopen';
+      readonly partition: number;
+      readonly epoch: number;
+      readonly job: string;
+      readonly shardId: number;
+      readonly core: 'audit' | 'dispute' | null;
+      readonly at: number;
     }
   /** A vote that was refused: kept for the record; never counts. Ends its attempt (`refused`) when that is still open. */
   | { readonly type: 'refuse'; readonly partition: number; readonly epoch: number; readonly vote: VoteRow }
@@ -184,6 +249,8 @@ export interface Outcome {
   readonly shardState: ShardState | null;
   /** Attempts that failed so far, of the shard. */
   readonly failures: number;
+  /** How the devices stand after the lessons of the change; absent when it taught nothing. */
+  readonly standings?: readonly StandingRow[];
 }
 
 export interface ActiveJob {
@@ -294,7 +361,17 @@ export interface Store {
   listApiKeys(): Promise<readonly ApiKeyRow[]>;
   revokeApiKey(id: string, at: number): Promise<boolean>;
 
-  createEnrolmentToken(token: { hash: string; name: string; uses: number; expiresAt: number; createdAt: number }): Promise<void>;
+  createEnrolmentToken(token: {
+    hash: string;
+    name: string;
+    uses: number;
+    expiresAt: number;
+    createdAt: number;
+    /** Principal of the devices that come with it; default: the token itself. */
+    owner?: string;
+    /** They are the grid's own: their results are taken as true. */
+    trusted?: boolean;
+  }): Promise<void>;
   /** Spends one use of the token and enrols the device in one transaction; null when the token does not allow it. */
   enrol(tokenHash: string, device: { id: string; name: string; publicKey: string }, at: number): Promise<DeviceRow | null>;
   findDevice(id: string): Promise<DeviceRow | null>;
@@ -333,6 +410,13 @@ export interface Store {
   attemptsOf(job: string, index: number | null): Promise<readonly AttemptRow[]>;
   /** All shards of a job, or the one with this index. */
   shardsOf(job: string, index?: number): Promise<readonly ShardRow[]>;
+
+  /** How devices stand with an app, or one device with every app. */
+  standings(of: { readonly app: string } | { readonly device: string }): Promise<readonly StandingRow[]>;
+  /** Ends a quarantine, by people: the device starts anew with the app. False when there was none. */
+  pardon(device: string, app: string, at: number): Promise<boolean>;
+  /** Audits and disputes of a job, oldest first. */
+  auditsOf(job: string): Promise<readonly AuditRow[]>;
 
   recordObject(object: ObjectRef, at: number): Promise<void>;
   hasObjects(sha256: readonly string[]): Promise<ReadonlyMap<string, number>>;

@@ -3,10 +3,11 @@ import { parseArgs } from 'node:util';
 import { type Benchmark, type Findings, missedOf } from './benchmark.ts';
 import { dispatch } from './dispatch.ts';
 import { start } from './start.ts';
+import { trust } from './trust.ts';
 
 /** `npm run bench -- NAME`: a table for people, then one JSON line for programs. Exit 1 when a target or a baseline was missed. */
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { dispatch, start };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { dispatch, start, trust };
 
 const USAGE = 'usage: npm run bench -- NAME [--quick]   or: npm run bench -- --list\n';
 

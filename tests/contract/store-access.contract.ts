@@ -78,6 +78,8 @@ export function storeAccessContract(open: OpenStore): void {
         capabilities: null,
         lastSeenAt: null,
         enrolledAt: 1_000,
+        principal: 'token:token',
+        trusted: false,
       });
       expect(await store.enrol('token', device(2), 999)).not.toBeNull();
       expect(await store.enrol('token', device(3), 1_000)).toBeNull();

@@ -3,6 +3,7 @@ import { storeClaimContract } from './store-claim.contract.ts';
 import { storeCommitContract } from './store-commit.contract.ts';
 import { storeJobsContract } from './store-jobs.contract.ts';
 import { storeRecordsContract } from './store-records.contract.ts';
+import { storeTrustContract } from './store-trust.contract.ts';
 import type { OpenStore } from './store-scene.ts';
 
 /** What every store promises. Each test opens a store of its own. */
@@ -12,4 +13,5 @@ export function storeContract(open: OpenStore): void {
   storeClaimContract(open);
   storeCommitContract(open);
   storeRecordsContract(open);
+  storeTrustContract(open);
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { Submission } from '#actors/contract/job-spec.ts';
+import type { Submission, Trust } from '#actors/contract/job-spec.ts';
 import { spawnGrid, type GridRefs } from '#actors/grid.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
 import type { JobDesk } from '#actors/job/jobs.protocol.ts';
@@ -29,9 +29,10 @@ export interface SimulatedGrid {
   readonly store: Store;
   readonly devices: SimulatedDevice[];
   readonly objects: ReturnType<typeof memoryObjects>;
-  addDevice(name: string, answer: Answer): Promise<SimulatedDevice>;
+  /** `owner` vouches for it, else its token does; a trusted one decides. */
+  addDevice(name: string, answer: Answer, who?: { owner?: string; trusted?: boolean }): Promise<SimulatedDevice>;
   /** Submits a job of `shards` plain shards whose right output `answerOf` knows. */
-  submit(id: string, shards: number, quorum: number, options?: { merge?: boolean }): Promise<void>;
+  submit(id: string, shards: number, quorum: number, options?: { merge?: boolean; trust?: Trust }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,10 +72,10 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
     store,
     devices,
     objects,
-    async addDevice(name, answer) {
+    async addDevice(name, answer, who = {}) {
       const key = generateKeyPair(random);
       const hash = `token-${name}`;
-      await store.createEnrolmentToken({ hash, name, uses: 1, expiresAt: host.clock.wall() + 1_000, createdAt: host.clock.wall() });
+      await store.createEnrolmentToken({ hash, name, uses: 1, expiresAt: host.clock.wall() + 1_000, createdAt: host.clock.wall(), ...who });
       const id = `dev-${name.padEnd(10, '0')}`;
       if ((await store.enrol(hash, { id, name, publicKey: key.publicKey }, host.clock.wall())) === null)
         throw new Error(`${id} could not enrol`);
@@ -83,7 +84,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
       device.connect();
       return device;
     },
-    async submit(id, shards, quorum, { merge = false } = {}) {
+    async submit(id, shards, quorum, { merge = false, trust } = {}) {
       const spec: Submission['spec'] = {
         version: 1,
         name: 'simulated',
@@ -94,6 +95,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
         ...(merge ? { merge: { module, args: ['merge'] } } : {}),
         limits: { memoryMiB: 1, timeoutSeconds: 60, outputMiB: 1 },
         quorum,
+        ...(trust === undefined ? {} : { trust }),
         maxFailures: 100,
         priority: 0,
       };

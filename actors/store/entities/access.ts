@@ -32,6 +32,9 @@ export const EnrolmentToken = defineEntity({
     usesLeft: p.integer(),
     createdAt: p.bigint('number'),
     expiresAt: p.bigint('number'),
+    /** Principal of the devices that come with it. */
+    principal: p.text(),
+    trusted: p.boolean(),
   },
   checks: [{ name: 'enrolment_tokens_uses_left_check', expression: 'uses_left >= 0' }],
 });

@@ -24,5 +24,9 @@ export const Device = defineEntity({
     enrolledAt: p.bigint('number'),
     /** Hash of the token that let it in. */
     enrolledWith: p.text(),
+    /** Who vouches for it: devices of one principal are one voice. */
+    principal: p.text(),
+    /** Its results are taken as true. */
+    trusted: p.boolean(),
   },
 });

@@ -29,6 +29,8 @@ export const Job = defineEntity({
     priority: p.smallint(),
     state: p.enum(JobState.options),
     reason: p.text().nullable(),
+    /** Under which devices earn credit with this job; null when it counts votes. */
+    app: p.text().nullable(),
     /** Epoch under which its actors last came to life. */
     epoch: p.bigint('number'),
     submittedAt: p.bigint('number'),
@@ -53,6 +55,8 @@ export const JobShard = defineEntity({
     failures: p.integer(),
     outputSha256: p.text().nullable(),
     outputSize: p.bigint('number').nullable(),
+    /** Only a trusted device may run it. */
+    coreOnly: p.boolean().default(false),
   },
   indexes: [
     /** What claims read: job by job, because a paused or foreign job must not cost them anything. */

@@ -1,3 +1,4 @@
+import { principalOf } from '../principal.ts';
 import { storableText } from '../storable-text.ts';
 import type { Store } from '../store.ts';
 import type { Tables } from './tables.ts';
@@ -61,12 +62,12 @@ export function accessVerbs(connection: Connection, tables: Tables, makeSeed: ()
         }
         return false;
       }),
-    createEnrolmentToken: ({ hash, uses, expiresAt }) =>
+    createEnrolmentToken: ({ hash, uses, expiresAt, owner, trusted = false }) =>
       connection.transaction('createEnrolmentToken', async (tx) => {
         await tx.statement();
         await tx.lock('token', [hash], 'update');
         if (tables.tokens.has(hash)) throw new Error('This enrolment token is there already.');
-        tx.put(tables.tokens, hash, { usesLeft: uses, expiresAt });
+        tx.put(tables.tokens, hash, { usesLeft: uses, expiresAt, principal: principalOf(hash, owner), trusted });
       }),
   };
 }

@@ -1,6 +1,7 @@
+import { maxErrorOf } from '#actors/contract/job-spec.ts';
 import { admissible, anyMayRun } from '../claim-rules.ts';
 import { BARRING_ATTEMPT_STATES, OPEN_SHARD_STATES, type ShardUnderChange } from '../shard-rules.ts';
-import type { Candidate, ClaimRequest, Draw, Lease } from '../store.ts';
+import type { Candidate, ClaimRequest, DeviceRow, Draw, JobRow, Lease } from '../store.ts';
 import { bySubmission } from './jobs.ts';
 import { addAttempt, attemptsOfShard, checkEpoch, type MemoryJob, type Tables } from './tables.ts';
 import type { Connection, Transaction } from './transaction.ts';
@@ -17,7 +18,7 @@ export async function claim(connection: Connection, tables: Tables, request: Cla
       ? await lockDrawn(tx, tables, draws, { partitions, devices, limit })
       : await lockCandidates(tx, tables, { partitions, devices, limit });
     if (locked.length === 0) return [];
-    const candidates = (await readCandidates(tx, tables, locked)).filter(({ barred }) => anyMayRun(devices, barred));
+    const candidates = (await readCandidates(tx, tables, locked, devices)).filter(({ barred }) => anyMayRun(devices, barred));
     const leases = admissible(candidates, devices, request.place(candidates));
     return leases.length === 0 ? [] : write(tx, tables, leases, request);
   });
@@ -71,10 +72,11 @@ function lockShardsOf(
   const locked: ShardUnderChange[] = [];
   for (const { row, shards } of jobs) {
     if (row.state !== 'running' || !partitions.has(row.partition)) continue;
+    const trust = trustConstraints(tables, row, devices);
     for (const shard of shards) {
       if (locked.length >= limit) return locked;
       if (shard.wanted === 0 || !OPEN_SHARD_STATES.includes(shard.state)) continue;
-      if (!anyMayRun(devices, barredFrom(tables, shard))) continue;
+      if (!anyMayRun(devices, barredFrom(tables, shard, trust))) continue;
       if (tx.tryLock('shard', shard.id, 'no key update')) locked.push(shard);
     }
   }
@@ -82,20 +84,65 @@ function lockShardsOf(
 }
 
 /** A new statement: what is barred may have changed before the lock came. Holds the jobs' rows, so that none is stopped meanwhile. */
-async function readCandidates(tx: Transaction, tables: Tables, locked: readonly ShardUnderChange[]): Promise<readonly Candidate[]> {
+async function readCandidates(
+  tx: Transaction,
+  tables: Tables,
+  locked: readonly ShardUnderChange[],
+  devices: readonly string[],
+): Promise<readonly Candidate[]> {
   await tx.statement();
-  const barred = new Map(locked.map((shard) => [shard.id, barredFrom(tables, shard)]));
+  const trustOf = new Map(
+    Array.from(new Set(locked.map(({ job }) => job)), (id) => [id, trustConstraints(tables, tables.jobs.get(id)?.row, devices)]),
+  );
+  const barred = new Map(locked.map((shard) => [shard.id, barredFrom(tables, shard, trustOf.get(shard.job) ?? null)]));
   for (const id of new Set(locked.map(({ job }) => job))) await tx.lock('job', [id], 'share');
-  return locked.flatMap(({ id: shardId, job: id, index, wanted }) => {
+  return locked.flatMap(({ id: shardId, job: id, index, wanted, state }) => {
     const row = tables.jobs.get(id)?.row;
     if (row?.state !== 'running') return [];
-    return [{ shardId, job: id, partition: row.partition, index, wanted, priority: row.spec.priority, barred: barred.get(shardId) ?? [] }];
+    const candidate = {
+      shardId,
+      job: id,
+      partition: row.partition,
+      index,
+      wanted,
+      priority: row.spec.priority,
+      barred: barred.get(shardId) ?? [],
+    };
+    return [state === 'voting' && (trustOf.get(id) ?? null) !== null ? { ...candidate, again: true } : candidate];
   });
 }
 
-function barredFrom(tables: Tables, shard: ShardUnderChange): string[] {
+/** What a job that goes by belief asks of its devices. */
+interface TrustConstraints {
+  readonly quarantined: readonly string[];
+  /** Of the devices that ask. */
+  readonly rows: ReadonlyMap<string, DeviceRow>;
+}
+
+function trustConstraints(tables: Tables, job: JobRow | undefined, devices: readonly string[]): TrustConstraints | null {
+  if (job === undefined || maxErrorOf(job.spec) === null) return null;
+  const app = job.spec.module.sha256;
+  const rows = new Map<string, DeviceRow>();
+  for (const id of devices) {
+    const row = tables.devices.get(id)?.row;
+    if (row !== undefined) rows.set(id, row);
+  }
+  return { rows, quarantined: devices.filter((id) => (tables.standings.get(`${app} ${id}`)?.quarantine ?? null) !== null) };
+}
+
+/** Devices that have an attempt or a vote; and by trust those of one principal with them, in quarantine, or without the say. */
+function barredFrom(tables: Tables, shard: ShardUnderChange, trust: TrustConstraints | null): string[] {
   const barred = new Set<string>();
   for (const { state, device } of attemptsOfShard(tables, shard)) if (BARRING_ATTEMPT_STATES.includes(state)) barred.add(device);
+  if (trust === null) return [...barred];
+  if (barred.size > 0 || shard.coreOnly) {
+    const voices = new Set(Array.from(barred, (id) => tables.devices.get(id)?.row.principal));
+    for (const [id, row] of trust.rows) {
+      // A trusted device may check its own neighbours.
+      if (!row.trusted && (shard.coreOnly || voices.has(row.principal))) barred.add(id);
+    }
+  }
+  for (const id of trust.quarantined) barred.add(id);
   return [...barred];
 }
 

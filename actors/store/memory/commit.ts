@@ -1,6 +1,8 @@
-import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import { fenceText } from '#actors/contract/primitives.ts';
+import { fencesOf } from '../fences-of.ts';
 import { applyChange, type AttemptUnderChange, type Scene, type ShardUnderChange } from '../shard-rules.ts';
 import type { Change, Outcome, VoteRow } from '../store.ts';
+import { auditsUnderChange, lockStandings } from './standings.ts';
 import { holdEpochs, type Tables } from './tables.ts';
 import type { Connection, Transaction } from './transaction.ts';
 
@@ -13,11 +15,7 @@ export function commit(connection: Connection, tables: Tables, changes: readonly
       tables,
       changes.map(({ partition, epoch }) => [partition, epoch] as const),
     );
-    const scene = await readScene(
-      tx,
-      tables,
-      changes.map((change) => (change.type === 'end' ? change.fence : change.vote.fence)),
-    );
+    const scene = await readScene(tx, tables, changes);
     const outcomes = changes.map((change) => applyChange(scene, change));
     await writeScene(tx, tables, scene);
     return outcomes;
@@ -28,12 +26,14 @@ interface MemoryScene extends Scene {
   readonly touchedShards: ReadonlySet<ShardUnderChange>;
   readonly touchedAttempts: ReadonlySet<AttemptUnderChange>;
   readonly recorded: readonly VoteRow[];
+  writeStandings(): void;
 }
 
 /** Copies: what the rules do to them appears with the commit. */
-async function readScene(tx: Transaction, tables: Tables, fences: readonly Fence[]): Promise<MemoryScene> {
+async function readScene(tx: Transaction, tables: Tables, changes: readonly Change[]): Promise<MemoryScene> {
+  const fences = fencesOf(changes);
   await tx.statement();
-  const ids = new Set<number>();
+  const ids = new Set<number>(changes.flatMap((change) => (change.type === 'reopen' ? [change.shardId] : [])));
   for (const fence of fences) {
     const attempt = tables.attempts.get(fenceText(fence));
     if (attempt !== undefined) ids.add(attempt.shardId);
@@ -57,6 +57,7 @@ async function readScene(tx: Transaction, tables: Tables, fences: readonly Fence
     for (const { device } of tables.attemptsOfShard.get(id) ?? []) if (tables.voters.has(`${id} ${device}`)) voters.add(`${id} ${device}`);
   }
 
+  const standings = await lockStandings(tx, tables, changes);
   const touchedShards = new Set<ShardUnderChange>();
   const touchedAttempts = new Set<AttemptUnderChange>();
   const recorded: VoteRow[] = [];
@@ -64,9 +65,12 @@ async function readScene(tx: Transaction, tables: Tables, fences: readonly Fence
     shard: (id) => shards.get(id),
     attempt: (fence) => attempts.get(fenceText(fence)),
     hasVoted: (shardId, device) => voters.has(`${shardId} ${device}`),
+    standing: (device, app, at) => standings.standing(device, app, at),
+    writeStandings: () => standings.write(),
+    audit: auditsUnderChange(tx, tables),
     touch: (shard, attempt) => {
       touchedShards.add(shard);
-      touchedAttempts.add(attempt);
+      if (attempt !== null) touchedAttempts.add(attempt);
     },
     record: (vote) => {
       recorded.push(vote);
@@ -88,13 +92,15 @@ async function lockShards(tx: Transaction, tables: Tables, ids: readonly number[
   return copies;
 }
 
-async function writeScene(tx: Transaction, tables: Tables, { touchedShards, touchedAttempts, recorded }: MemoryScene): Promise<void> {
+async function writeScene(tx: Transaction, tables: Tables, scene: MemoryScene): Promise<void> {
+  const { touchedShards, touchedAttempts, recorded } = scene;
+  scene.writeStandings();
   if (touchedShards.size > 0) {
     await tx.statement();
-    for (const { id, state, wanted, failures, output } of touchedShards) {
+    for (const { id, state, wanted, failures, output, coreOnly } of touchedShards) {
       await tx.lock('shard', [id], 'no key update');
       const row = tables.shards.get(id);
-      if (row !== undefined) tx.set(row, { state, wanted, failures, output });
+      if (row !== undefined) tx.set(row, { state, wanted, failures, output, coreOnly });
     }
   }
   if (touchedAttempts.size > 0) {

@@ -37,6 +37,8 @@ export function deviceVerbs(connection: Connection, tables: Tables): Devices {
           capabilities: null,
           lastSeenAt: null,
           enrolledAt: at,
+          principal: token.principal,
+          trusted: token.trusted,
         };
         tx.put(tables.devices, row.id, { row, enrolledWith: tokenHash });
         return { ...row };

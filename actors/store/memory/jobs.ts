@@ -1,4 +1,4 @@
-import { mapShardCount, shardCount } from '#actors/contract/job-spec.ts';
+import { mapShardCount, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import type { JobState } from '#actors/contract/job-states.ts';
 import { emptyTally } from '../job-tally.ts';
 import { partitionOf } from '../partition.ts';
@@ -196,7 +196,7 @@ export function bySubmission(a: MemoryJob, b: MemoryJob): number {
 function newJob(tx: Transaction, tables: Tables, { id, tenant, submittedBy, spec, at }: NewJob): MemoryJob {
   const shards = Array.from({ length: shardCount(spec) }, (_, index): ShardUnderChange => {
     const state = index < mapShardCount(spec) ? 'pending' : 'blocked';
-    return { id: (tables.shardIds += 1), job: id, index, state, wanted: spec.quorum, failures: 0, output: null };
+    return { id: (tables.shardIds += 1), job: id, index, state, wanted: quorumOf(spec), failures: 0, output: null, coreOnly: false };
   });
   for (const shard of shards) tx.put(tables.shards, shard.id, shard);
   const row: JobRow = {
@@ -242,6 +242,6 @@ function jobRow({ row }: MemoryJob): JobRow {
   return { ...row };
 }
 
-function shardRow({ id, index, state, wanted, failures, output }: ShardUnderChange): ShardRow {
-  return { id, index, state, wanted, failures, output };
+function shardRow({ id, index, state, wanted, failures, output, coreOnly }: ShardUnderChange): ShardRow {
+  return { id, index, state, wanted, failures, output, coreOnly };
 }

@@ -8,6 +8,7 @@ import { deviceVerbs } from './devices.ts';
 import { jobVerbs } from './jobs.ts';
 import { recordVerbs } from './records.ts';
 import { servingVerbs } from './serving.ts';
+import { standingVerbs } from './standings.ts';
 import { emptyTables } from './tables.ts';
 import { Connection, ConnectionLost, Engine, type Pace } from './transaction.ts';
 
@@ -58,6 +59,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...jobVerbs(connection, tables),
         ...recordVerbs(connection, tables),
         ...servingVerbs(connection, tables),
+        ...standingVerbs(connection, tables),
         claim: (request) => claim(connection, tables, request),
         commit: (changes) => commit(connection, tables, changes),
       };

@@ -1,10 +1,12 @@
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { ShardUnderChange } from '../shard-rules.ts';
+import type { StandingUnderChange } from '../standing-rules.ts';
 import { PARTITIONS, StaleEpoch } from '../store.ts';
 import type { Transaction } from './transaction.ts';
 import type {
   ApiKeyRow,
   AttemptRow,
+  AuditRow,
   BatchResultRow,
   BatchRow,
   DeviceRow,
@@ -20,6 +22,7 @@ import type {
 
 export type Mutable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 export type MemoryAttempt = Mutable<AttemptRow>;
+export type MemoryAudit = Mutable<AuditRow>;
 
 /** A job and what hangs below it. */
 export interface MemoryJob {
@@ -33,6 +36,8 @@ export interface MemoryJob {
 export interface MemoryToken {
   usesLeft: number;
   readonly expiresAt: number;
+  readonly principal: string;
+  readonly trusted: boolean;
 }
 
 export interface MemoryDevice {
@@ -61,6 +66,10 @@ export interface Tables {
   readonly voters: Map<string, VoteRow>;
   /** Refusals that are on record, by what makes them the same one. */
   readonly refusals: Map<string, VoteRow>;
+  /** By `app device`. */
+  readonly standings: Map<string, StandingUnderChange>;
+  /** By shard, oldest first. */
+  readonly audits: Map<number, MemoryAudit[]>;
   readonly manifests: Map<string, ManifestRow>;
   readonly objects: Map<string, number>;
   readonly models: Map<string, ModelRow>;
@@ -91,6 +100,8 @@ export function emptyTables(): Tables {
     attemptsOfShard: new Map(),
     voters: new Map(),
     refusals: new Map(),
+    standings: new Map(),
+    audits: new Map(),
     manifests: new Map(),
     objects: new Map(),
     models: new Map(),

@@ -31,7 +31,7 @@ export async function claim(db: Database, request: ClaimRequest): Promise<readon
       ? await lockDrawn(tx, request.draws, { partitions, devices, limit: request.limit })
       : await lockCandidates(tx, partitions, devices, request.limit);
     if (shardIds.length === 0) return [];
-    const candidates = (await readCandidates(tx, shardIds)).filter(({ barred }) => anyMayRun(devices, barred));
+    const candidates = (await readCandidates(tx, shardIds, devices)).filter(({ barred }) => anyMayRun(devices, barred));
     const leases = admissible(candidates, devices, request.place(candidates));
     return leases.length === 0 ? [] : write(tx, leases, request);
   });
@@ -57,8 +57,9 @@ async function lockCandidates(
   limit: number,
 ): Promise<readonly number[]> {
   const { rows } = await sql<{ id: number }>`
+    with asking as materialized (${asking(devices)})
     select wanting.id from (
-      select id from jobs
+      select id, app from jobs
       where state = 'running' and partition = any(${partitions}::int[])
       order by priority desc, submitted_at, id
     ) job cross join lateral (${wantingOf('job', devices, limit)}) wanting
@@ -80,8 +81,9 @@ async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, 
     const room = Math.min(draw.limit, limit - found.length);
     if (room <= 0) break;
     const { rows } = await sql<{ id: number }>`
+      with asking as materialized (${asking(devices)})
       select wanting.id from (
-        select j.id from unnest(${draw.jobs.filter(isJobId)}::uuid[]) with ordinality d (id, n) join jobs j on j.id = d.id
+        select j.id, j.app from unnest(${draw.jobs.filter(isJobId)}::uuid[]) with ordinality d (id, n) join jobs j on j.id = d.id
         where j.state = 'running' and j.partition = any(${partitions}::int[])
         order by d.n
       ) job cross join lateral (${wantingOf('job', devices, room)}) wanting
@@ -92,15 +94,16 @@ async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, 
   return found;
 }
 
-/** Shards of one job that want attempts and that at least one of the devices may run. */
+/** Shards of one job that want attempts and that at least one of the devices may run. Its statement knows who is `asking`. */
 function wantingOf(job: string, devices: readonly string[], limit: number) {
   return sql`
     select s.id from job_shards s
     where s.job_id = ${sql.ref(`${job}.id`)} and s.wanted > 0 and s.state in (${stateList(OPEN_SHARD_STATES)})
-      and (
+      and case when ${sql.ref(`${job}.app`)} is null then (
         select count(distinct a.device) from shard_attempts a
         where a.shard_id = s.id and a.device = any(${devices}::text[]) and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
       ) < ${devices.length}::int
+      else exists (select 1 from asking d where not ${barredByTrust(job)}) end
     order by s.id
     limit ${limit}::int
     for no key update of s skip locked
@@ -115,13 +118,17 @@ interface CandidateRecord {
   wanted: number;
   priority: number;
   barred: readonly string[];
+  again: boolean;
 }
 
-async function readCandidates(tx: Tx, shardIds: readonly number[]): Promise<readonly Candidate[]> {
+async function readCandidates(tx: Tx, shardIds: readonly number[], devices: readonly string[]): Promise<readonly Candidate[]> {
   const { rows } = await sql<CandidateRecord>`
+    with asking as materialized (${asking(devices)})
     select s.id, s.job_id, j.partition, s.shard_index, s.wanted, j.priority, array(
-      select distinct a.device from shard_attempts a where a.shard_id = s.id and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
-    ) as barred
+      select a.device from shard_attempts a where a.shard_id = s.id and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
+      union
+      select d.id from asking d where j.app is not null and ${barredByTrust('j')}
+    ) as barred, j.app is not null and s.state = 'voting' as again
     from job_shards s join jobs j on j.id = s.job_id
     where s.id = any(${shardIds}::bigint[]) and j.state = 'running'
     for share of j
@@ -130,9 +137,37 @@ async function readCandidates(tx: Tx, shardIds: readonly number[]): Promise<read
   return shardIds.flatMap((id) => {
     const row = byId.get(id);
     if (!row) return [];
-    const { job_id: job, partition, shard_index: index, wanted, priority, barred } = row;
-    return [{ shardId: id, job, partition, index, wanted, priority, barred }];
+    const { job_id: job, partition, shard_index: index, wanted, priority, barred, again } = row;
+    const candidate = { shardId: id, job, partition, index, wanted, priority, barred };
+    return [again ? { ...candidate, again } : candidate];
   });
+}
+
+/** The devices that ask, and who vouches for them. */
+function asking(devices: readonly string[]) {
+  return sql`
+    select ids.id, d.principal, coalesce(d.trusted, false) as trusted
+    from unnest(${devices}::text[]) ids (id) left join devices d on d.id = ids.id
+  `;
+}
+
+/**
+ * Whether the answer of device `d` on shard `s` would be worth nothing to a job that goes by belief: it or one of its
+ * principal has an attempt or a vote, it is in quarantine, or only trusted devices may decide. A trusted device may check
+ * its own neighbours.
+ */
+function barredByTrust(job: string) {
+  return sql`(
+    (s.core_only and not d.trusted)
+    or exists (
+      select 1 from shard_attempts a left join devices v on v.id = a.device
+      where a.shard_id = s.id and a.state in (${stateList(BARRING_ATTEMPT_STATES)})
+        and (a.device = d.id or (not d.trusted and v.principal = d.principal))
+    )
+    or exists (
+      select 1 from device_reputation r where r.app = ${sql.ref(`${job}.app`)} and r.device = d.id and r.quarantine is not null
+    )
+  )`;
 }
 
 async function write(tx: Tx, leases: ReturnType<typeof admissible>, { epochs, at }: ClaimRequest): Promise<readonly Lease[]> {

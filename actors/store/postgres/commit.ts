@@ -23,10 +23,7 @@ export async function commit(db: Database, changes: readonly Change[]): Promise<
       tx,
       changes.map(({ partition, epoch }) => [partition, epoch] as const),
     );
-    const scene = await readScene(
-      tx,
-      changes.map((change) => (change.type === 'end' ? change.fence : change.vote.fence)),
-    );
+    const scene = await readScene(tx, changes);
     const outcomes = changes.map((change) => applyChange(scene, change));
     await writeScene(tx, scene);
     return outcomes;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 
-import { mapShardCount, shardCount } from '#actors/contract/job-spec.ts';
+import { mapShardCount, maxErrorOf, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import { partitionOf } from '../partition.ts';
 import type { JobRow, NewJob } from '../store.ts';
 import { holdEpochs } from './hold-epochs.ts';
@@ -13,9 +13,9 @@ export async function createJob(db: Database, job: NewJob, epoch: number): Promi
   return inTransaction(db, async (tx) => {
     await holdEpochs(tx, [[partition, epoch]]);
     const { rows } = await sql<JobRecord>`
-      insert into jobs as j (id, partition, tenant, submitted_by, spec, priority, state, epoch, submitted_at)
+      insert into jobs as j (id, partition, tenant, submitted_by, spec, priority, app, state, epoch, submitted_at)
       values (${job.id}, ${partition}, ${job.tenant}, ${job.submittedBy}, ${JSON.stringify(job.spec)}::json, ${job.spec.priority},
-        'queued', ${epoch}, ${job.at})
+        ${maxErrorOf(job.spec) === null ? null : job.spec.module.sha256}, 'queued', ${epoch}, ${job.at})
       on conflict (id) do nothing
       returning ${JOB_COLUMNS}
     `.execute(tx);
@@ -30,7 +30,7 @@ export async function createJob(db: Database, job: NewJob, epoch: number): Promi
 async function insertShards(tx: Tx, { id, spec }: NewJob): Promise<void> {
   await sql`
     insert into job_shards (job_id, shard_index, state, wanted, failures)
-    select ${id}::uuid, i, case when i < ${mapShardCount(spec)}::int then 'pending' else 'blocked' end, ${spec.quorum}::int, 0
+    select ${id}::uuid, i, case when i < ${mapShardCount(spec)}::int then 'pending' else 'blocked' end, ${quorumOf(spec)}::int, 0
     from generate_series(0, ${shardCount(spec) - 1}::int) i
   `.execute(tx);
 }

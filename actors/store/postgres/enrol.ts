@@ -27,13 +27,20 @@ export async function enrol(db: Database, tokenHash: string, device: NewDevice, 
     if (known?.enrolled_with === tokenHash) return deviceRow(known);
     if (token.uses_left === 0 || token.expires_at <= at) return null;
     await sql`update enrolment_tokens set uses_left = uses_left - 1 where hash = ${tokenHash}`.execute(tx);
-    return known ? deviceRow(known) : insertDevice(tx, tokenHash, device, at);
+    return known ? deviceRow(known) : insertDevice(tx, { hash: tokenHash, ...token }, device, at);
   });
 }
 
-async function lockToken(tx: Tx, hash: string): Promise<{ uses_left: number; expires_at: number } | undefined> {
-  const { rows } = await sql<{ uses_left: number; expires_at: number }>`
-    select uses_left, expires_at from enrolment_tokens where hash = ${hash} for update
+interface Token {
+  uses_left: number;
+  expires_at: number;
+  principal: string;
+  trusted: boolean;
+}
+
+async function lockToken(tx: Tx, hash: string): Promise<Token | undefined> {
+  const { rows } = await sql<Token>`
+    select uses_left, expires_at, principal, trusted from enrolment_tokens where hash = ${hash} for update
   `.execute(tx);
   return rows[0];
 }
@@ -45,10 +52,11 @@ async function findByKey(tx: Tx, publicKey: string): Promise<(DeviceRecord & { e
   return rows[0];
 }
 
-async function insertDevice(tx: Tx, tokenHash: string, device: NewDevice, at: number): Promise<DeviceRow> {
+async function insertDevice(tx: Tx, token: Token & { hash: string }, device: NewDevice, at: number): Promise<DeviceRow> {
   const { rows } = await sql<DeviceRecord>`
-    insert into devices as d (id, name, public_key, state, state_at, enrolled_at, enrolled_with)
-    values (${device.id}, ${storableText(device.name)}, ${device.publicKey}, 'enrolled', ${at}, ${at}, ${tokenHash})
+    insert into devices as d (id, name, public_key, state, state_at, enrolled_at, enrolled_with, principal, trusted)
+    values (${device.id}, ${storableText(device.name)}, ${device.publicKey}, 'enrolled', ${at}, ${at}, ${token.hash},
+      ${token.principal}, ${token.trusted})
     returning ${DEVICE_COLUMNS}
   `.execute(tx);
   const [record] = rows;

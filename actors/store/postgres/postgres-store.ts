@@ -22,6 +22,7 @@ import { attemptsOf, shardsOf, votesOf } from './read-shards.ts';
 import { listEvents, recordEvents, recordModels } from './records.ts';
 import { seal } from './seal.ts';
 import { servingVerbs } from './serving.ts';
+import { auditsOf, pardon, standings } from './standings.ts';
 import { takePartitions } from './take-partitions.ts';
 import { tallyJobs } from './tally-jobs.ts';
 import type { Database } from './transaction.ts';
@@ -75,6 +76,10 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     votesOf: (job, index) => votesOf(db, job, index),
     attemptsOf: (job, index) => attemptsOf(db, job, index),
     shardsOf: (job, index) => shardsOf(db, job, index),
+
+    standings: (of) => standings(db, of),
+    pardon: (device, app, at) => pardon(db, { device, app, at }),
+    auditsOf: (job) => auditsOf(db, job),
 
     recordObject: (object, at) => recordObject(db, object, at),
     hasObjects: (sha256) => hasObjects(db, sha256),

@@ -3,8 +3,11 @@ import { sql } from 'kysely';
 import type { AttemptState } from '#actors/contract/job-states.ts';
 import { type Fence, fenceText } from '#actors/contract/primitives.ts';
 import type { AttemptUnderChange, Scene, ShardUnderChange } from '../shard-rules.ts';
-import type { VoteRow } from '../store.ts';
+import { fencesOf } from '../fences-of.ts';
+import type { StandingUnderChange } from '../standing-rules.ts';
+import type { Change, VoteRow } from '../store.ts';
 import { SHARD_COLUMNS, type ShardRecord, shardRow } from './rows.ts';
+import { type AuditChange, lockStandings } from './standings.ts';
 import type { Tx } from './transaction.ts';
 
 /** A scene that remembers what must be written back. */
@@ -12,14 +15,24 @@ export interface PostgresScene extends Scene {
   readonly touchedShards: ReadonlySet<ShardUnderChange>;
   readonly touchedAttempts: ReadonlySet<AttemptUnderChange>;
   readonly recorded: readonly VoteRow[];
+  readonly taught: ReadonlySet<StandingUnderChange>;
+  readonly audits: readonly AuditChange[];
 }
 
 /** Locks the shards of these attempts in id order, then reads all that a change to them may depend on. */
-export async function readScene(tx: Tx, fences: readonly Fence[]): Promise<PostgresScene> {
-  const shards = await lockShards(tx, fences);
+export async function readScene(tx: Tx, changes: readonly Change[]): Promise<PostgresScene> {
+  const fences = fencesOf(changes);
+  const shards = await lockShards(
+    tx,
+    fences,
+    changes.flatMap((change) => (change.type === 'reopen' ? [change.shardId] : [])),
+  );
   const attempts = await readAttempts(tx, fences);
   const voters = await readVoters(tx, [...shards.keys()]);
+  const standings = await lockStandings(tx, changes);
   const touchedShards = new Set<ShardUnderChange>();
+  const taught = new Set<StandingUnderChange>();
+  const audits: AuditChange[] = [];
   const touchedAttempts = new Set<AttemptUnderChange>();
   const recorded: VoteRow[] = [];
   return {
@@ -28,22 +41,31 @@ export async function readScene(tx: Tx, fences: readonly Fence[]): Promise<Postg
     hasVoted: (shardId, device) => voters.has(`${shardId} ${device}`),
     touch: (shard, attempt) => {
       touchedShards.add(shard);
-      touchedAttempts.add(attempt);
+      if (attempt !== null) touchedAttempts.add(attempt);
     },
     record: (vote) => {
       recorded.push(vote);
       if (vote.refusal === null) voters.add(`${vote.shardId} ${vote.device}`);
     },
+    standing: (device, app) => {
+      const standing = standings.get(`${app} ${device}`);
+      if (standing === undefined) throw new Error(`The standing of ${device} was not locked.`);
+      taught.add(standing);
+      return standing;
+    },
+    audit: ({ id: shardId, job, index }, change) => void audits.push({ shardId, job, index, change }),
     touchedShards,
     touchedAttempts,
     recorded,
+    taught,
+    audits,
   };
 }
 
-async function lockShards(tx: Tx, fences: readonly Fence[]): Promise<ReadonlyMap<number, ShardUnderChange>> {
+async function lockShards(tx: Tx, fences: readonly Fence[], ids: readonly number[]): Promise<ReadonlyMap<number, ShardUnderChange>> {
   const { rows } = await sql<ShardRecord & { job_id: string }>`
     select ${SHARD_COLUMNS}, s.job_id from job_shards s
-    where s.id = any(array(select a.shard_id from shard_attempts a where (a.epoch, a.seq) in (${fenceRows(fences)})))
+    where s.id = any(array(select a.shard_id from shard_attempts a where (a.epoch, a.seq) in (${fenceRows(fences)})) || ${ids}::bigint[])
     order by s.id for no key update
   `.execute(tx);
   return new Map(rows.map((row) => [row.id, { ...shardRow(row), job: row.job_id }]));

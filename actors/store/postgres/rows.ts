@@ -38,7 +38,7 @@ export function jobRow(r: JobRecord): JobRow {
   };
 }
 
-export const SHARD_COLUMNS = sql`s.id, s.shard_index, s.state, s.wanted, s.failures, s.output_sha256, s.output_size`;
+export const SHARD_COLUMNS = sql`s.id, s.shard_index, s.state, s.wanted, s.failures, s.output_sha256, s.output_size, s.core_only`;
 
 export interface ShardRecord {
   id: number;
@@ -48,11 +48,12 @@ export interface ShardRecord {
   failures: number;
   output_sha256: string | null;
   output_size: number | null;
+  core_only: boolean;
 }
 
 export function shardRow(r: ShardRecord): ShardRow {
   const output = r.output_sha256 === null || r.output_size === null ? null : { sha256: r.output_sha256, size: r.output_size };
-  return { id: r.id, index: r.shard_index, state: r.state, wanted: r.wanted, failures: r.failures, output };
+  return { id: r.id, index: r.shard_index, state: r.state, wanted: r.wanted, failures: r.failures, output, coreOnly: r.core_only };
 }
 
 export const ATTEMPT_COLUMNS = sql`a.epoch, a.seq, a.job_id, a.shard_id, a.shard_index, a.device, a.state, a.leased_at, a.ended_at, a.reason`;
@@ -116,7 +117,7 @@ export function voteRow(r: VoteRecord): VoteRow {
   };
 }
 
-export const DEVICE_COLUMNS = sql`d.id, d.name, d.public_key, d.state, d.session_epoch, d.capabilities, d.last_seen_at, d.enrolled_at`;
+export const DEVICE_COLUMNS = sql`d.id, d.name, d.public_key, d.state, d.session_epoch, d.capabilities, d.last_seen_at, d.enrolled_at, d.principal, d.trusted`;
 
 export interface DeviceRecord {
   id: string;
@@ -127,6 +128,8 @@ export interface DeviceRecord {
   capabilities: Capabilities | null;
   last_seen_at: number | null;
   enrolled_at: number;
+  principal: string;
+  trusted: boolean;
 }
 
 export function deviceRow(r: DeviceRecord): DeviceRow {
@@ -139,6 +142,8 @@ export function deviceRow(r: DeviceRecord): DeviceRow {
     capabilities: r.capabilities,
     lastSeenAt: r.last_seen_at,
     enrolledAt: r.enrolled_at,
+    principal: r.principal,
+    trusted: r.trusted,
   };
 }
 

@@ -3,12 +3,15 @@ import { sql } from 'kysely';
 import type { AttemptUnderChange, ShardUnderChange } from '../shard-rules.ts';
 import type { VoteRow } from '../store.ts';
 import type { PostgresScene } from './read-scene.ts';
+import { writeAudits, writeStandings } from './standings.ts';
 import type { Tx } from './transaction.ts';
 
 /** Writes back what a batch of changes touched: one statement for each table. */
 export async function writeScene(tx: Tx, scene: PostgresScene): Promise<void> {
   await writeShards(tx, [...scene.touchedShards]);
   await writeAttempts(tx, [...scene.touchedAttempts]);
+  await writeStandings(tx, [...scene.taught]);
+  await writeAudits(tx, scene.audits);
   const counted = scene.recorded.filter((vote) => vote.refusal === null);
   const refused = scene.recorded.filter((vote) => vote.refusal !== null);
   if (counted.length > 0) await insertVotes(tx, counted);
@@ -19,15 +22,17 @@ async function writeShards(tx: Tx, shards: readonly ShardUnderChange[]): Promise
   if (shards.length === 0) return;
   await sql`
     update job_shards s
-    set state = c.state, wanted = c.wanted, failures = c.failures, output_sha256 = c.sha256, output_size = c.size
+    set state = c.state, wanted = c.wanted, failures = c.failures, output_sha256 = c.sha256, output_size = c.size,
+      core_only = c.core_only
     from unnest(
       ${shards.map((s) => s.id)}::bigint[],
       ${shards.map((s) => s.state)}::text[],
       ${shards.map((s) => s.wanted)}::int[],
       ${shards.map((s) => s.failures)}::int[],
       ${shards.map((s) => s.output?.sha256 ?? null)}::text[],
-      ${shards.map((s) => s.output?.size ?? null)}::bigint[]
-    ) c (id, state, wanted, failures, sha256, size)
+      ${shards.map((s) => s.output?.size ?? null)}::bigint[],
+      ${shards.map((s) => s.coreOnly)}::boolean[]
+    ) c (id, state, wanted, failures, sha256, size, core_only)
     where s.id = c.id
   `.execute(tx);
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { partitionOf } from '#actors/store/partition.ts';
 import { applyChange, type AttemptUnderChange, type Scene, type ShardUnderChange } from '#actors/store/shard-rules.ts';
+import { newStanding } from '#actors/store/standing-rules.ts';
 import type { Change, VoteRow } from '#actors/store/store.ts';
 
 const JOB = 'c0ffee00-0000-4000-8000-000000000001';
@@ -11,7 +12,16 @@ const FIRST = { epoch: 1, seq: 1 };
 
 /** One shard of quorum 3 whose attempts are leased to devices a, b, c …, in memory. */
 class OneShard implements Scene {
-  readonly only: ShardUnderChange = { id: 1, job: JOB, index: 0, state: 'pending', wanted: QUORUM, failures: 0, output: null };
+  readonly only: ShardUnderChange = {
+    id: 1,
+    job: JOB,
+    index: 0,
+    state: 'pending',
+    wanted: QUORUM,
+    failures: 0,
+    output: null,
+    coreOnly: false,
+  };
   readonly attempts: AttemptUnderChange[] = [];
   readonly votes: VoteRow[] = [];
 
@@ -27,6 +37,8 @@ class OneShard implements Scene {
   attempt = ({ seq }: { seq: number }) => this.attempts[seq - 1];
   hasVoted = (_: number, device: string) => this.votes.some((vote) => vote.refusal === null && vote.device === device);
   touch = () => undefined;
+  standing = (device: string, app: string, at: number) => newStanding(device, app, at);
+  audit = () => undefined;
   record = (vote: VoteRow) => void this.votes.push(vote);
 }
 
@@ -49,13 +61,14 @@ function vote(seq: number, refusal: string | null = null): VoteRow {
 const base = { partition: partitionOf(JOB), epoch: 1 };
 const seq = integer({ min: 1, max: 6 });
 const change = oneof(
-  record({ seq, decision: constantFrom('none', 'none', 'another', 'accept') }).map((x): Change => ({
+  record({ seq, decision: constantFrom('none', 'none', 'another', 'core', 'accept') }).map((x): Change => ({
     ...base,
     type: 'vote',
     vote: vote(x.seq),
     decision: x.decision,
   })),
   seq.map((n): Change => ({ ...base, type: 'refuse', vote: vote(n, 'odd') })),
+  constantFrom('audit', 'dispute', null).map((core): Change => ({ ...base, type: 'reopen', job: JOB, shardId: 1, core, at: 3 })),
 
   record({ seq, state: constantFrom('suspect', 'expired', 'failed', 'released') }).map((x): Change => ({
     ...base,
@@ -74,6 +87,8 @@ describe('the rules of a shard', () => {
       property(history, (steps) => {
         const scene = new OneShard();
         for (const step of steps) {
+          // Of a shard that was taken back the decisions keep count, not the quorum.
+          if (step !== 'lease' && step.type === 'reopen') continue;
           if (step === 'lease') scene.lease();
           else applyChange(scene, step);
           const { state, wanted } = scene.only;
@@ -122,7 +137,9 @@ describe('the rules of a shard', () => {
           if (step === 'lease') scene.lease();
           else applyChange(scene, step);
           for (const [n, earlier] of before.entries()) expect(rank[scene.attempts[n]?.state ?? 'leased']).toBeGreaterThanOrEqual(earlier);
-          expect(shardRank[scene.only.state]).toBeGreaterThanOrEqual(shardBefore);
+          // The one way back: what was accepted is taken back.
+          const takenBack = step !== 'lease' && step.type === 'reopen' && shardBefore === shardRank.provisional;
+          expect(shardRank[scene.only.state]).toBeGreaterThanOrEqual(takenBack ? shardRank.voting : shardBefore);
         }
       }),
     );

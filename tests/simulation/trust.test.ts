@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+
+import type { RunCommand } from '#actors/contract/agent-link.ts';
+import { sha256Hex } from '#runtime/identity/digest.ts';
+import { withSystem, type Stage } from '#tests/support/actors.ts';
+import type { Answer } from '#tests/support/simulated-device.ts';
+import { simulatedGrid, type SimulatedGrid } from '#tests/support/simulated-grid.ts';
+
+const JOB = '6b5d3f0a-8f5e-4b0e-9f3e-2b1d6c7a8e90';
+const HORIZON_MS = 300_000;
+const TRUST = { trust: { maxError: 1e-3 } } as const;
+
+const encoder = new TextEncoder();
+const rightOutput = ({ shard, framed }: RunCommand): Uint8Array => encoder.encode(framed ? 'merged' : `the result of shard ${shard}`);
+const honest: Answer = (command) => ({ output: rightOutput(command) });
+const together: Answer = (command) => ({ output: encoder.encode(`the lie about shard ${command.shard}`) });
+
+async function runToEnd({ host }: Stage, grid: SimulatedGrid, fault: () => void = () => {}): Promise<string> {
+  for (let passed = 0; passed < HORIZON_MS; passed += 100) {
+    fault();
+    await host.advance(100);
+    const job = await grid.store.findJob(JOB);
+    if (job !== null && ['done', 'failed', 'cancelled'].includes(job.state)) return job.state;
+  }
+  return 'stuck';
+}
+
+async function expectRight(grid: SimulatedGrid): Promise<void> {
+  const shards = await grid.store.shardsOf(JOB);
+  for (const { index, state, output } of shards) {
+    expect(state).toBe('sealed');
+    expect(output?.sha256).toBe(sha256Hex(encoder.encode(`the result of shard ${index}`)));
+  }
+}
+
+async function play(seed: number, scene: (stage: Stage, grid: SimulatedGrid) => Promise<void>): Promise<void> {
+  await withSystem(
+    async (stage) => {
+      const grid = await simulatedGrid(stage);
+      await scene(stage, grid);
+      await stage.host.advance(1_000);
+      await grid.close();
+    },
+    { seed },
+  );
+}
+
+describe('a job that goes by belief', () => {
+  it('is done by one trusted device alone, once each', async () => {
+    await play(1, async (stage, grid) => {
+      await grid.addDevice('core', honest, { trusted: true });
+      await grid.submit(JOB, 20, 1, TRUST);
+      expect(await runToEnd(stage, grid)).toBe('done');
+      await expectRight(grid);
+      expect(await grid.store.votesOf(JOB, null)).toHaveLength(20);
+    });
+  });
+
+  it('is decided by the trusted device at once when no other owner is left', async () => {
+    await play(2, async (stage, grid) => {
+      await grid.addDevice('core', honest, { trusted: true });
+      await grid.addDevice('aa', honest, { owner: 'ann' });
+      await grid.addDevice('bb', honest, { owner: 'ann' });
+      await grid.submit(JOB, 30, 1, TRUST);
+      expect(await runToEnd(stage, grid)).toBe('done');
+      await expectRight(grid);
+      for (const { index } of await grid.store.shardsOf(JOB)) {
+        const devices = (await grid.store.votesOf(JOB, index)).map((v) => v.device.slice(4, 6));
+        expect(devices.filter((d) => d === 'aa' || d === 'bb').length, 'two devices of one owner are one voice').toBeLessThan(2);
+      }
+    });
+  });
+
+  it('fails with the best belief when nobody trusted is there and too few owners', async () => {
+    await play(3, async (stage, grid) => {
+      for (const name of ['aa', 'bb', 'cc']) await grid.addDevice(name, honest);
+      await grid.submit(JOB, 4, 1, TRUST);
+      expect(await runToEnd(stage, grid)).toBe('failed');
+      expect((await grid.store.findJob(JOB))?.reason).toMatch(
+        /shard \d: target unreachable: the best belief is 0.985, by 3 of 3 votes; the job asks for 0.999. 2 more devices/,
+      );
+    });
+  });
+
+  it('goes on when the missing owners come in time', async () => {
+    await play(4, async (stage, grid) => {
+      for (const name of ['aa', 'bb', 'cc', 'dd']) await grid.addDevice(name, honest);
+      await grid.submit(JOB, 2, 1, TRUST);
+      await stage.host.advance(3_000);
+      await grid.addDevice('ee', honest);
+      expect(await runToEnd(stage, grid)).toBe('done');
+      await expectRight(grid);
+    });
+  });
+
+  it.each([11, 12, 13])('accepts nothing that colluders say, and puts them into quarantine (seed %i)', async (seed) => {
+    await play(seed, async (stage, grid) => {
+      await grid.addDevice('core', honest, { trusted: true });
+      for (const name of ['aa', 'bb', 'cc']) await grid.addDevice(name, honest);
+      for (const name of ['xx', 'yy', 'zz']) await grid.addDevice(name, together);
+      await grid.submit(JOB, 60, 1, TRUST);
+      expect(await runToEnd(stage, grid)).toBe('done');
+      await expectRight(grid);
+      const standings = await grid.store.standings({ app: (await grid.store.findJob(JOB))?.spec.module.sha256 ?? '' });
+      const expelled = standings.filter((s) => s.quarantine !== null).map((s) => s.device.slice(4, 6));
+      expect(expelled.length).toBeGreaterThan(0);
+      expect(['xx', 'yy', 'zz']).toEqual(expect.arrayContaining(expelled));
+      const late = (await grid.store.votesOf(JOB, null)).filter((v) => v.refusal !== null);
+      for (const { refusal } of late) expect(refusal).toMatch(/quarantine/);
+    });
+  });
+
+  it.each([21, 22, 23, 24])('is settled with devices that come and go (seed %i)', async (seed) => {
+    await play(seed, async (stage, grid) => {
+      await grid.addDevice('core', honest, { trusted: true });
+      for (const name of ['aa', 'bb', 'cc', 'dd']) await grid.addDevice(name, honest);
+      await grid.submit(JOB, 30, 1, TRUST);
+      const state = await runToEnd(stage, grid, () => {
+        for (const device of grid.devices) {
+          const dice = stage.host.random();
+          if (device.connected && dice < 0.15) device.cut({ loseWork: dice < 0.08 });
+          else if (!device.connected && dice < 0.5) device.connect();
+        }
+      });
+      expect(state).toBe('done');
+      await expectRight(grid);
+    });
+  });
+
+  it('reviews the map before it merges, and seals both', async () => {
+    await play(31, async (stage, grid) => {
+      await grid.addDevice('core', honest, { trusted: true });
+      for (const name of ['aa', 'bb', 'cc']) await grid.addDevice(name, honest);
+      await grid.submit(JOB, 12, 1, { ...TRUST, merge: true });
+      expect(await runToEnd(stage, grid)).toBe('done');
+      const shards = await grid.store.shardsOf(JOB);
+      expect(shards.at(-1)?.output?.sha256).toBe(sha256Hex(encoder.encode('merged')));
+    });
+  });
+});
