@@ -3,9 +3,10 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 
+import type { GgufHeader } from '#actors/contract/gguf/gguf-header.ts';
 import { GridError } from '#runtime/errors.ts';
 
-import { type GgufHeader, readGgufHeader } from './gguf-header.ts';
+import { readGgufHeader } from './gguf-header.ts';
 
 /** A model file that was read from its first to its last byte. */
 export interface ModelFile {

@@ -27,14 +27,13 @@ describe('the tiny model', () => {
     expect(hashOf({ seed: 2 })).not.toBe(hashOf({ seed: 1 }));
   });
 
-  it('is small, quick to write and a sound model file', async () => {
+  it('is small and a sound model file', async () => {
     const file = path.join(await temporaryFolder('tiny-llama'), 'tiny.gguf');
-    const start = performance.now();
     writeTinyLlama(file, { contextLength: 4096 });
-    expect(performance.now() - start).toBeLessThan(1000);
     expect(readFileSync(file).length).toBeLessThan(1024 * 1024);
     expect(readGgufHeader(file)).toEqual({
       version: 3, architecture: 'llama', name: 'tiny', contextLength: 4096, vocabularySize: tinyVocabulary().tokens.length, hasChatTemplate: true, tensorCount: 21,
+      weightBytes: expect.any(Number), attention: { layers: 2, heads: 4, keyValueHeads: 2, width: 64, keyLength: 16, valueLength: 16 },
     }); // prettier-ignore
   });
 

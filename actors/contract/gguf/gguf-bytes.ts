@@ -1,6 +1,4 @@
-import { readSync } from 'node:fs';
-
-/** Thrown for bytes that are not what the format says; `gguf-header.ts` turns it into an error for people. */
+/** Thrown for bytes that are not what the format says; whoever opened the file turns it into an error for people. */
 export class BadGguf extends Error {
   override readonly name = 'BadGguf';
   /** Which part of the file: `header`, `metadata.<key>` or `tensors.<name>`. */
@@ -12,24 +10,33 @@ export class BadGguf extends Error {
   }
 }
 
+const TEXT = new TextDecoder();
 const WINDOW = 1024 * 1024;
 
+/** Where the bytes come from: an open file, or an object in a store. */
+export interface ByteSource {
+  /** Bytes in all. */
+  readonly size: number;
+  /** Puts bytes from `position` on into `into` and answers how many; 0 only at the end. */
+  read(into: Uint8Array, position: number): number;
+}
+
 /**
- * Reads little-endian values of an open file in order, through a window of one MiB. Nothing that the file says is trusted:
- * every read is checked against the file's size and against `limit`, the most bytes that a header may take.
+ * Reads little-endian values in order, through a window of one MiB. Nothing that the file says is trusted:
+ * every read is checked against the source's size and against `limit`, the most bytes that a header may take.
  */
 export class GgufBytes {
-  readonly #descriptor: number;
+  readonly #source: ByteSource;
   readonly #end: number;
-  #window = Buffer.alloc(0);
+  #window = new Uint8Array(0);
   #windowStart = 0;
   #position = 0;
   /** Named in errors. */
   where = 'header';
 
-  constructor(descriptor: number, fileSize: number, limit: number) {
-    this.#descriptor = descriptor;
-    this.#end = Math.min(fileSize, limit);
+  constructor(source: ByteSource, limit: number) {
+    this.#source = source;
+    this.#end = Math.min(source.size, limit);
   }
 
   get position(): number {
@@ -41,7 +48,7 @@ export class GgufBytes {
   }
 
   /** The next `count` bytes as they stand in the window. */
-  bytes(count: number): Buffer {
+  bytes(count: number): Uint8Array {
     if (this.#position + count > this.#end)
       this.refuse(`it needs ${count} bytes at ${this.#position}, and the header must end at ${this.#end}`);
     const offset = this.#position - this.#windowStart;
@@ -56,11 +63,11 @@ export class GgufBytes {
     this.#position += count;
   }
 
-  #refill(position: number, count: number): Buffer {
-    const window = Buffer.alloc(Math.min(Math.max(WINDOW, count), this.#end - position));
+  #refill(position: number, count: number): Uint8Array {
+    const window = new Uint8Array(Math.min(Math.max(WINDOW, count), this.#end - position));
     let filled = 0;
     while (filled < window.length) {
-      const read = readSync(this.#descriptor, window, filled, window.length - filled, position + filled);
+      const read = this.#source.read(window.subarray(filled), position + filled);
       if (read === 0) this.refuse('the file became shorter while it was read');
       filled += read;
     }
@@ -69,20 +76,26 @@ export class GgufBytes {
     return window.subarray(0, count);
   }
 
+  /** The next `count` bytes, to be read as numbers. */
+  view(count: number): DataView {
+    const { buffer, byteOffset } = this.bytes(count);
+    return new DataView(buffer, byteOffset, count);
+  }
+
   u32(): number {
-    return this.bytes(4).readUInt32LE();
+    return this.view(4).getUint32(0, true);
   }
 
   /** An unsigned 64-bit number that must be at most `most`, and so fits a double. */
   u64(most: number, what: string): number {
-    const value = this.bytes(8).readBigUInt64LE();
+    const value = this.view(8).getBigUint64(0, true);
     if (value > BigInt(most)) this.refuse(`${what} is ${value}, at most ${most} is allowed`);
     return Number(value);
   }
 
   string(most: number, what: string): string {
     const length = this.u64(most, `the length of ${what}`);
-    return this.bytes(length).toString('utf8');
+    return TEXT.decode(this.bytes(length));
   }
 
   skipString(most: number, what: string): void {
