@@ -2,8 +2,8 @@ import { ApiKey, EnrolmentToken, Tenant } from './entities/access.ts';
 import { ClusterEntity, ClusterNode, ClusterSecret, ClusterTimer, Coordinator, Event, Partition } from './entities/cluster.ts';
 import { Device } from './entities/devices.ts';
 import { Job, JobShard, Manifest, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
-import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, Usage } from './entities/serving.ts';
 import { Audit, DeviceReputation } from './entities/trust.ts';
+import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, StoredModel, Usage } from './entities/serving.ts';
 
 /**
  * Every table of the grid, as MikroORM knows it. Times are bigint milliseconds since 1970, given by the caller.
@@ -28,6 +28,7 @@ export const entities = [
   ShardResult,
   Manifest,
   Model,
+  StoredModel,
   Usage,
   ApiKeyLimits,
   ApiFile,

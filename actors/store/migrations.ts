@@ -1,5 +1,6 @@
 import { FirstLight } from './migrations/2026-11-23-first-light.ts';
 import { Serving } from './migrations/2026-11-24-serving.ts';
+import { StoredModels } from './migrations/2026-11-24-stored-models.ts';
 import { Cluster } from './migrations/2026-11-24-cluster.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
 
@@ -9,4 +10,5 @@ export const migrations = [
   { name: '2026-11-24-serving', class: Serving },
   { name: '2026-11-24-cluster', class: Cluster },
   { name: '2026-11-24-trust', class: TrustInDevices },
+  { name: '2026-11-24-stored-models', class: StoredModels },
 ];

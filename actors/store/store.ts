@@ -1,3 +1,4 @@
+import type { GgufHeader } from '#actors/contract/gguf/gguf-header.ts';
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
@@ -278,6 +279,19 @@ export interface ModelRow {
   readonly contextSize: number;
 }
 
+/** A model file in the object store. */
+export interface StoredModelRow {
+  readonly name: string;
+  readonly sha256: string;
+  readonly size: number;
+  /** The object that holds the SHA-256 of each of its chunks. */
+  readonly chunks: string;
+  readonly header: GgufHeader;
+  /** Where it came from, for people. */
+  readonly source: string;
+  readonly createdAt: number;
+}
+
 export interface UsageRow {
   readonly id: string;
   readonly tenant: string;
@@ -449,6 +463,11 @@ export interface Store {
   recordBatchResults(batch: string, results: readonly BatchResultRow[]): Promise<void>;
   /** In the order of the lines. */
   batchResults(batch: string): Promise<readonly BatchResultRow[]>;
+  /** Keeps the file under its name. False when the name stands for another file already; the same file again is a success. */
+  storeModel(model: StoredModelRow): Promise<boolean>;
+  listStoredModels(): Promise<readonly StoredModelRow[]>;
+  /** The row that was removed, null when there was none. Its objects are not touched. */
+  removeStoredModel(name: string): Promise<StoredModelRow | null>;
   recordEvents(events: readonly EventRow[]): Promise<void>;
   listEvents(subject: string | null, limit: number): Promise<readonly EventRow[]>;
 }

@@ -2,6 +2,7 @@ import { storeAccessContract } from './store-access.contract.ts';
 import { storeClaimContract } from './store-claim.contract.ts';
 import { storeCommitContract } from './store-commit.contract.ts';
 import { storeJobsContract } from './store-jobs.contract.ts';
+import { storeModelsContract } from './store-models.contract.ts';
 import { storeRecordsContract } from './store-records.contract.ts';
 import { storeTrustContract } from './store-trust.contract.ts';
 import type { OpenStore } from './store-scene.ts';
@@ -14,4 +15,5 @@ export function storeContract(open: OpenStore): void {
   storeCommitContract(open);
   storeRecordsContract(open);
   storeTrustContract(open);
+  storeModelsContract(open);
 }

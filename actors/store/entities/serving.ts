@@ -13,6 +13,22 @@ export const Model = defineEntity({
   },
 });
 
+/** Model files that the grid keeps and can bring to devices. */
+export const StoredModel = defineEntity({
+  name: 'StoredModel',
+  tableName: 'stored_models',
+  properties: {
+    name: p.text().primary(),
+    sha256: p.text(),
+    size: p.bigint('number'),
+    /** The object that holds the SHA-256 of each chunk. */
+    chunks: p.text(),
+    header: p.json(),
+    source: p.text(),
+    createdAt: p.bigint('number'),
+  },
+});
+
 /** What a generation used, once for each generation. */
 export const Usage = defineEntity({
   name: 'Usage',

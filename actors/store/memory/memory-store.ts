@@ -6,6 +6,7 @@ import { claim } from './claim.ts';
 import { commit } from './commit.ts';
 import { deviceVerbs } from './devices.ts';
 import { jobVerbs } from './jobs.ts';
+import { modelVerbs } from './models.ts';
 import { recordVerbs } from './records.ts';
 import { servingVerbs } from './serving.ts';
 import { standingVerbs } from './standings.ts';
@@ -58,6 +59,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...deviceVerbs(connection, tables),
         ...jobVerbs(connection, tables),
         ...recordVerbs(connection, tables),
+        ...modelVerbs(connection, tables),
         ...servingVerbs(connection, tables),
         ...standingVerbs(connection, tables),
         claim: (request) => claim(connection, tables, request),

@@ -16,6 +16,7 @@ import type {
   KeyLimits,
   ManifestRow,
   ModelRow,
+  StoredModelRow,
   UsageRow,
   VoteRow,
 } from '../store.ts';
@@ -75,6 +76,7 @@ export interface Tables {
   readonly models: Map<string, ModelRow>;
   /** Models by hash and name: when they were first recorded. */
   readonly modelsFirstSeen: Map<string, number>;
+  readonly storedModels: Map<string, StoredModelRow>;
   readonly usage: Map<string, UsageRow>;
   readonly keyLimits: Map<string, KeyLimits>;
   /** Null: deleted. */
@@ -106,6 +108,7 @@ export function emptyTables(): Tables {
     objects: new Map(),
     models: new Map(),
     modelsFirstSeen: new Map(),
+    storedModels: new Map(),
     usage: new Map(),
     keyLimits: new Map(),
     files: new Map(),

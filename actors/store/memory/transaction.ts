@@ -136,6 +136,14 @@ export class Transaction {
     });
   }
 
+  remove<Key, Value>(map: Map<Key, Value>, key: Key): void {
+    this.#writes.push((undo) => {
+      const before = map.get(key);
+      if (undo !== null && before !== undefined) undo.push(() => void map.set(key, before));
+      map.delete(key);
+    });
+  }
+
   append<Value>(list: Value[], value: Value): void {
     this.#writes.push((undo) => {
       undo?.push(() => void list.splice(list.lastIndexOf(value), 1));

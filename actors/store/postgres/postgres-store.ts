@@ -21,6 +21,7 @@ import { findJob, listJobs, openJobs } from './read-jobs.ts';
 import { attemptsOf, shardsOf, votesOf } from './read-shards.ts';
 import { listEvents, recordEvents, recordModels } from './records.ts';
 import { seal } from './seal.ts';
+import { listStoredModels, removeStoredModel, storeModel } from './stored-models.ts';
 import { servingVerbs } from './serving.ts';
 import { auditsOf, pardon, standings } from './standings.ts';
 import { takePartitions } from './take-partitions.ts';
@@ -89,6 +90,9 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     recordUsage: (usage) => recordUsage(db, usage),
     usageSums: (query) => usageSums(db, query),
     ...servingVerbs(orm),
+    storeModel: (model) => storeModel(db, model),
+    listStoredModels: () => listStoredModels(orm),
+    removeStoredModel: (name) => removeStoredModel(orm, name),
     recordEvents: (events) => recordEvents(db, events),
     listEvents: (subject, limit) => listEvents(db, subject, limit),
   };
