@@ -1,11 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
 
+import { MODEL_LIMIT } from '#actors/contract/primitives.ts';
 import { createDeviceDesk } from '#actors/device/device-desk.ts';
 import type { Audience } from '#actors/feed/feed.actor.ts';
 import { createGateway } from '#actors/gateway/gateway.ts';
 import { spawnGrid } from '#actors/grid.ts';
 import { generationActor } from '#actors/generation/generation.actor.ts';
+import { hubActor } from '#actors/hub/hub.actor.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
 import { openPresence } from '#actors/open-presence.ts';
 import type { Services } from '#actors/services.ts';
@@ -31,6 +33,8 @@ export interface CoordinatorOptions {
   readonly databaseUrl: string | undefined;
   /** Undefined: presence in this process. Several coordinators need one Redis. */
   readonly redisUrl: string | undefined;
+  /** Where `hf:` model files come from; undefined: huggingface.co. */
+  readonly modelHubUrl: string | undefined;
   readonly listen: string;
   readonly port: number;
   readonly uiFolder: string;
@@ -92,6 +96,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     stops.push({ part: 'ledger', end: () => ledger.close() });
     const objects = await openDiskObjects({
       folder: path.join(dataFolder, 'objects'),
+      maxSize: MODEL_LIMIT,
       secret: await store.clusterSecret(),
       // Relative: every client and agent knows the address by which it reaches this coordinator.
       baseUrl: () => '',
@@ -126,6 +131,19 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       audience,
       randomBytes: (length) => randomBytes(length),
     });
+    const hub = system.spawn({
+      id: 'hub',
+      actor: hubActor,
+      restart: 'permanent',
+      args: {
+        services,
+        host,
+        folder: path.join(dataFolder, 'downloads'),
+        hubUrl: options.modelHubUrl,
+        randomId: randomUUID,
+        models: () => models,
+      },
+    });
     presence.onDue((due) => void devices.due(due));
 
     const gateway = await createGateway({
@@ -137,6 +155,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       tenants,
       models,
       usageLog,
+      hub,
       generate: (args) =>
         system.spawn({
           id: `generation-${args.generation}`,

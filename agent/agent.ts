@@ -9,6 +9,7 @@ import type { Vitals } from '#actors/contract/vitals.ts';
 import { attemptActor } from '#agent/attempt/attempt.actor.ts';
 import { inspectModelFile } from '#agent/executors/inference/model-file.ts';
 import { createWasmExecutor } from '#agent/executors/wasm/wasm-executor.ts';
+import { ModelFiles } from '#agent/models/model-files.ts';
 import { modelsActor, type OfferedModel } from '#agent/models/models.actor.ts';
 import { enrol, readMembership, writeMembership, type Membership } from '#agent/session/enrol.ts';
 import { openEpochs } from '#agent/session/epochs.ts';
@@ -36,6 +37,8 @@ export interface AgentOptions {
   readonly slots: number | undefined;
   /** GGUF files, or folders of them, to offer. */
   readonly models: readonly string[];
+  /** Disk that model files from the grid may take; 0 takes none. */
+  readonly modelsDiskBytes: number;
   readonly contextSize: number;
   readonly sequences: number;
   readonly version: string;
@@ -62,10 +65,18 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   try {
     const key = loadOrCreateKey(folder.keys, 'device');
     // Models first: a token that is spent cannot be had back.
-    const models = await readModels(options);
+    const modelFolder = path.join(folder.root, 'models');
+    const fetched = new ModelFiles({ folder: modelFolder, quotaBytes: 0, inUse: () => new Set() });
+    const models = [...(await readModels(options)), ...(await fetched.list())];
     const membership = await join(folder.root, key, options);
     joined = true;
-    const capabilities = readCapabilities({ version: options.version, slots: options.slots, models });
+    const capabilities = readCapabilities({
+      version: options.version,
+      slots: options.slots,
+      models,
+      takesModels: options.modelsDiskBytes > 0,
+      sequences: options.sequences,
+    });
     const vitals = (): Promise<Vitals> => readVitals({ folder: folder.work, platform: process.platform });
     const epochs = await openEpochs(folder.root);
     const journal = await openJournal(folder.root, log);
@@ -96,7 +107,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         log,
         attempt: attemptActor,
         models: modelsActor,
-        modelArgs: { host, offered: models, sequences: options.sequences, log },
+        modelArgs: {
+          host,
+          offered: models,
+          files: (inUse) => new ModelFiles({ folder: modelFolder, quotaBytes: options.modelsDiskBytes, inUse }),
+          gridUrl: () => membership.url,
+          sequences: options.sequences,
+          log,
+        },
         openLink: (events, hello) =>
           createLinkClient<ToAgent, FromAgent>({
             host,

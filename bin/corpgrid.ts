@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 
 import { EXIT, exitCodeOf, printError } from './client/print.ts';
 import { adminCommands } from './commands/admin-commands.ts';
+import { modelCommands } from './commands/model-commands.ts';
 import { agentCommand } from './commands/agent-command.ts';
 import { deviceCommands } from './commands/device-commands.ts';
 import { jobCommands } from './commands/job-commands.ts';
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
   jobCommands(program);
   deviceCommands(program);
   adminCommands(program);
+  modelCommands(program);
   verifyCommand(program);
   // Subcommands take over only the settings that exist when they are made.
   for (const command of program.commands) for (const inner of [command, ...command.commands]) inner.exitOverride();

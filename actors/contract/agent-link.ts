@@ -10,7 +10,20 @@ import {
   TokensMessage,
   ValuesMessage,
 } from './generation.ts';
-import { Body, Bytes, DeviceId, Fence, JobId, Label, ObjectRef, PublicKey, Sha256, Signature, SignedRequest } from './primitives.ts';
+import {
+  Body,
+  Bytes,
+  DeviceId,
+  Fence,
+  JobId,
+  Label,
+  MODEL_LIMIT,
+  ObjectRef,
+  PublicKey,
+  Sha256,
+  Signature,
+  SignedRequest,
+} from './primitives.ts';
 import { Limits } from './job-spec.ts';
 import { GpuBackend, JobKind, SandboxGrade } from './requirements.ts';
 import { UNKNOWN_VITALS, Vitals } from './vitals.ts';
@@ -51,6 +64,8 @@ export const Capabilities = z.strictObject({
       }),
     )
     .max(256),
+  /** Generations at once of each model that the grid gives it. */
+  sequences: z.number().int().min(1).max(4096).optional(),
   /** What it understands beyond the first version of this contract, such as `generation-2`: all of generation.ts. */
   features: z.array(z.string().max(40)).max(64).optional(),
   /** Where it stands, when its agent was told. */
@@ -91,6 +106,16 @@ export const RunCommand = z.strictObject({
 });
 export type RunCommand = z.infer<typeof RunCommand>;
 
+/** A model file that the grid keeps, and how to get it. */
+export const ModelDelivery = z.strictObject({
+  size: z.number().int().positive().max(MODEL_LIMIT),
+  get: SignedRequest,
+  /** The SHA-256 of each 8 MiB of the file, 32 bytes each. */
+  chunks: Body,
+  contextSize: z.number().int().min(64).max(1_048_576),
+});
+export type ModelDelivery = z.infer<typeof ModelDelivery>;
+
 /** Coordinator to agent. */
 export const ToAgent = z.discriminatedUnion('type', [
   RunCommand,
@@ -108,7 +133,8 @@ export const ToAgent = z.discriminatedUnion('type', [
     reason: z.string().max(500).optional(),
   }),
   z.strictObject({ type: z.literal('upload'), fence: Fence, put: SignedRequest.optional() }),
-  z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256 }),
+  /** With `file`, an agent that does not have the file fetches it first. */
+  z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256, file: ModelDelivery.optional() }),
   z.strictObject({ type: z.literal('unloadModel'), model: Label }),
   GenerateMessage,
   ComputeMessage,
@@ -155,8 +181,10 @@ export const FromAgent = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('modelState'),
     model: Label,
-    state: z.enum(['loading', 'ready', 'unloaded', 'failed']),
+    state: z.enum(['downloading', 'loading', 'ready', 'unloaded', 'failed']),
     memoryBytes: z.number().int().nonnegative(),
+    /** Bytes that are here already, while it downloads. */
+    receivedBytes: z.number().int().nonnegative().optional(),
     reason: z.string().max(2000).optional(),
   }),
   TokensMessage,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { Label, ObjectRef, Sha256 } from './primitives.ts';
+import { DeviceId, ObjectRef, Sha256 } from './primitives.ts';
 
 /** Models as people see and order them: what `/api/models` takes and answers. */
 
@@ -19,7 +19,7 @@ export type PullModel = z.infer<typeof PullModel>;
 export const AddModel = z.strictObject({ name: ModelName, file: ObjectRef });
 export type AddModel = z.infer<typeof AddModel>;
 
-export const LoadModel = z.strictObject({ device: Label.optional() });
+export const LoadModel = z.strictObject({ device: DeviceId.optional() });
 
 /** What a model file's header says. */
 export interface ModelFacts {

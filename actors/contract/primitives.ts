@@ -14,6 +14,8 @@ export const MIB = 1024 * 1024;
 export const INLINE_LIMIT = 4096;
 /** No object is larger. */
 export const OBJECT_LIMIT = 4096 * MIB;
+/** No model file is larger. */
+export const MODEL_LIMIT = 1024 * 1024 * MIB;
 export const MAX_SHARDS = 1_000_000;
 export const MAX_INLINE_SHARDS = 20_000;
 

@@ -5,7 +5,7 @@ import type { GenerationFailure } from '#actors/contract/generation.ts';
 import type { FeedRef } from '#actors/feed/feed.protocol.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { AttemptEvent, JobsRef } from '#actors/job/jobs.protocol.ts';
-import type { ModelPoolRef, ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import type { ModelPoolRef, ModelsRef, ServingDevice } from '#actors/model-pool/model-pool.protocol.ts';
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { AttemptRow, Session } from '#actors/store/store.ts';
@@ -76,6 +76,7 @@ export const deviceActor = defineActor({
       held: [...running.values()],
     });
     renewLease();
+    if (hello.capabilities.kinds.includes('inference')) args.models().serving(servingDevice());
     if (hello.capabilities.models.length > 0) args.models().offered({ device, ref: context.self, models: hello.capabilities.models });
     args.feed.device(summary());
     context.onStop(end);
@@ -86,6 +87,12 @@ export const deviceActor = defineActor({
       const reports = attempts.map((attempt) => ({ attempt, held: held.has(fenceText(attempt.fence)), device: context.self }));
       for (const { attempt, held: isHeld } of reports) if (isHeld) running.set(fenceText(attempt.fence), attempt);
       if (reports.length > 0) args.jobs().report(reports);
+    }
+
+    function servingDevice(): ServingDevice {
+      const { gpus, memoryBytes, sequences = 1 } = hello.capabilities;
+      const gpuBytes = gpus.reduce((sum, gpu) => sum + gpu.memoryBytes, 0);
+      return { device, name: row.name, ref: context.self, memoryBytes: gpuBytes > 0 ? gpuBytes : memoryBytes, capacity: sequences };
     }
 
     function freed(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): void {
@@ -299,9 +306,12 @@ export const deviceActor = defineActor({
       leaseExpired() {
         link.close('no heartbeat within the lease');
       },
-      loadModel({ model, sha256, pool }) {
+      unloadModel(model) {
+        command({ type: 'unloadModel', model });
+      },
+      loadModel({ model, sha256, pool, file }) {
         pools.set(model, { pool, state: { name: model, state: 'loading', memoryBytes: 0 } });
-        if (!command({ type: 'loadModel', model, sha256 }))
+        if (!command({ type: 'loadModel', model, sha256, ...(file === undefined ? {} : { file }) }))
           pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
       },
       generate({ generation, model, request, owner }) {

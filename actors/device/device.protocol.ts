@@ -1,4 +1,4 @@
-import type { FromAgent, RunCommand } from '#actors/contract/agent-link.ts';
+import type { FromAgent, ModelDelivery, RunCommand } from '#actors/contract/agent-link.ts';
 import type { GenerationRequest, ModelTask } from '#actors/contract/generation.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import type { Fence, SignedRequest } from '#actors/contract/primitives.ts';
@@ -28,7 +28,8 @@ export const DeviceProtocol = protocol('device', {
   closed: tell<string>(),
   /** From presence: no beat within the lease. */
   leaseExpired: tell(),
-  loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef }>(),
+  loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef; file?: ModelDelivery }>(),
+  unloadModel: tell<string>(),
   generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef }>(),
   compute: tell<{ generation: string; model: string; task: ModelTask; owner: GenerationRef }>(),
   cancelGeneration: tell<string>(),

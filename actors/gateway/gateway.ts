@@ -10,6 +10,7 @@ import type { Audience } from '#actors/feed/feed.actor.ts';
 import type { GenerationArgs } from '#actors/generation/generation.actor.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { UsageRef } from '#actors/generation/usage.protocol.ts';
+import type { HubRef } from '#actors/hub/hub.protocol.ts';
 import type { JobDesk } from '#actors/job/jobs.protocol.ts';
 import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { Services } from '#actors/services.ts';
@@ -22,6 +23,7 @@ import { adminRoutes } from './api/admin-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
 import { enrolRoute } from './api/enrol-route.ts';
 import { jobRoutes } from './api/job-routes.ts';
+import { modelRoutes } from './api/model-routes.ts';
 import { openAgentSocket } from './agent-socket.ts';
 import { sendProblem } from './door.ts';
 import { openJobSocket } from './job-socket.ts';
@@ -45,6 +47,7 @@ export interface GatewayArgs {
   readonly models: ModelsRef;
   readonly usageLog: UsageRef;
   readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
+  readonly hub: HubRef;
   /** The disk object store answers its own signed URLs; undefined when S3 does. */
   readonly serveObject: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
   readonly uiFolder: string;
@@ -85,6 +88,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   enrolRoute(app, args);
   jobRoutes(app, args);
   deviceRoutes(app, args);
+  modelRoutes(app, args);
   adminRoutes(app, args);
   openaiRoutes(app, args);
   await serveUi(app, args.uiFolder);

@@ -1,13 +1,15 @@
+import type { ModelDelivery } from '#actors/contract/agent-link.ts';
+import { estimateModelMemory } from '#actors/contract/gguf/memory-estimate.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { Services } from '#actors/services.ts';
-import type { ModelRow } from '#actors/store/store.ts';
+import type { ModelRow, StoredModelRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { FairQueue } from './fair-queue.ts';
-import { ModelPoolProtocol, type Acquirer } from './model-pool.protocol.ts';
-import { leastLoaded, loadable, RETRY_MS, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
+import { ModelPoolProtocol, type Acquirer, type PoolReport, type ServingDevice } from './model-pool.protocol.ts';
+import { bestCandidate, leastLoaded, loadable, RETRY_MS, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
 
 /** Acquirers that wait at most; more are told to come back. */
 const MAX_WAITING = 4_096;
@@ -15,11 +17,20 @@ const MAX_WAITING = 4_096;
 const WORTH_WAITING_MS = 5_000;
 /** A replica whose host died is loaded again after so long, doubling with each death. */
 const CRASH_RETRY_MS = 250;
+/** Generations at once that the memory estimate reckons with; agents load models for so many unless they are told otherwise. */
+const USUAL_SEQUENCES = 4;
+/** Long enough for a large file over an office network; a device that needs longer is given a new address. */
+const DELIVERY_TTL_SECONDS = 6 * 3_600;
 
 export interface ModelPoolArgs {
   readonly services: Services;
   readonly model: ModelRow;
+  readonly stored: StoredModelRow | null;
+  /** Connected devices that can serve models, by id; the actor of all models keeps it. */
+  readonly serving: ReadonlyMap<string, ServingDevice>;
 }
+
+type Entry = Replica & { readonly ref: DeviceRef; crashes: number };
 
 /**
  * One model's replicas, and the queue in front of them. A stampede of acquirers causes one load; all of them wait for it. When all
@@ -28,35 +39,98 @@ export interface ModelPoolArgs {
 export const modelPoolActor = defineActor({
   protocol: ModelPoolProtocol,
   mailbox: { capacity: 16_384 },
-  start(context, { services, model }: ModelPoolArgs) {
-    const replicas = new Map<string, Replica & { ref: DeviceRef; crashes: number }>();
+  start(context, args: ModelPoolArgs) {
+    const { services, model, serving } = args;
+    let { stored } = args;
+    const replicas = new Map<string, Entry>();
     const queue = new FairQueue<Acquirer>();
     const active = new Map<GenerationRef, Active>();
 
+    function needsBytes(): number {
+      return stored === null
+        ? model.size
+        : estimateModelMemory(stored.header, { contextSize: model.contextSize, sequences: USUAL_SEQUENCES });
+    }
+
     function startLoad(exclude: readonly string[]): 'loading' | 'later' | 'nowhere' {
       const others = [...replicas.values()].filter((r) => !exclude.includes(r.device));
-      if (others.some((r) => r.state === 'loading')) return 'loading';
+      if (others.some((r) => r.state === 'loading' || r.state === 'downloading')) return 'loading';
       const now = context.clock.now();
       const next = loadable(others, now);
       const entry = next && replicas.get(next.device);
       if (entry === undefined) {
+        const candidate =
+          stored === null ? undefined : bestCandidate(serving.values(), needsBytes(), (d) => replicas.has(d) || exclude.includes(d));
+        if (candidate !== undefined) {
+          load(enter(candidate));
+          return 'loading';
+        }
         const soonest = Math.min(...others.filter((r) => r.state === 'failed').map(retryAt));
         if (!(soonest - now <= WORTH_WAITING_MS)) return 'nowhere';
         context.after(Math.max(1, soonest - now), serve);
         return 'later';
       }
+      load(entry);
+      return 'loading';
+    }
+
+    function enter({ device, ref, capacity }: { device: string; ref: DeviceRef; capacity: number }): Entry {
+      const entry: Entry = {
+        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, crashes: 0,
+      }; // prettier-ignore
+      replicas.set(device, entry);
+      context.watch(ref, () => {
+        // A newer session of the device may have replaced the entry already.
+        if (replicas.get(device)?.ref === ref) replicas.delete(device);
+        serve();
+      });
+      return entry;
+    }
+
+    function load(entry: Entry): void {
       entry.state = 'loading';
       services.log.info({ model: model.name, device: entry.device }, 'loading model');
-      entry.ref.loadModel({ model: model.name, sha256: model.sha256, pool: context.self });
-      return 'loading';
+      const order = { model: model.name, sha256: model.sha256, pool: context.self };
+      if (stored === null) return void entry.ref.loadModel(order);
+      // The file rides along: whether the device still has it is known there and only there.
+      context.pipe(deliveryOf(stored), (result) => {
+        if (replicas.get(entry.device) !== entry) return;
+        if (result.ok) return void entry.ref.loadModel({ ...order, file: result.value });
+        services.log.warn({ model: model.name, error: result.error }, 'the model’s file could not be handed out');
+        failed(entry, 'the grid’s object store does not answer');
+        serve();
+      });
+    }
+
+    function failed(entry: Entry, reason: string): void {
+      const crashed = entry.state === 'ready';
+      entry.crashes = crashed ? entry.crashes + 1 : 0;
+      entry.failedAt = context.clock.now();
+      entry.retryMs = crashed ? Math.min(RETRY_MS, CRASH_RETRY_MS * 2 ** (entry.crashes - 1)) : RETRY_MS;
+      entry.reason = reason;
+      entry.state = 'failed';
+    }
+
+    async function deliveryOf(row: StoredModelRow): Promise<ModelDelivery> {
+      const chunks = await services.objects.head(row.chunks);
+      if (chunks === null) throw new GridError('OBJECT_MISSING', `object ${row.chunks} is gone from the store`);
+      const get = await services.objects.presignGet({ sha256: row.sha256, size: row.size }, DELIVERY_TTL_SECONDS);
+      const getChunks = await services.objects.presignGet(chunks, DELIVERY_TTL_SECONDS);
+      return { size: row.size, get, chunks: { ...chunks, get: getChunks }, contextSize: model.contextSize };
     }
 
     function whyNot(): GridError {
       const reasons = [...replicas.values()].filter((r) => r.reason !== '').map((r) => `${r.device}: ${r.reason}`);
-      const why = replicas.size === 0 ? 'no connected device offers it' : reasons.join('; ') || 'no replica is ready';
-      return new GridError('MODEL_FAILED', `model ${model.name} cannot be served now: ${why}`, {
-        fix: '`corpgrid devices` shows who offers it',
+      return new GridError('MODEL_FAILED', `model ${model.name} cannot be served now: ${reasons.join('; ') || whyNone()}`, {
+        fix: '`corpgrid models` shows what it needs, `corpgrid devices` who could serve it',
       });
+    }
+
+    function whyNone(): string {
+      if (replicas.size > 0) return 'no replica is ready';
+      if (stored === null) return 'no connected device offers it';
+      if (serving.size === 0) return 'no connected device serves models';
+      return `it needs about ${gib(needsBytes())} GiB of memory, and no connected device has that`;
     }
 
     function serve(): void {
@@ -88,7 +162,7 @@ export const modelPoolActor = defineActor({
       return false;
     }
 
-    function admit({ owner, key }: Acquirer, entry: Replica & { ref: DeviceRef }): void {
+    function admit({ owner, key }: Acquirer, entry: Entry): void {
       // A generation that its client left meanwhile takes no replica.
       if (owner.replica({ device: entry.device, ref: entry.ref }) !== 'accepted') return;
       entry.active += 1;
@@ -106,28 +180,15 @@ export const modelPoolActor = defineActor({
 
     return {
       offered({ device, ref, capacity }) {
-        replicas.set(device, {
-          device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, crashes: 0,
-        }); // prettier-ignore
-        context.watch(ref, () => {
-          // A newer session of the device may have replaced the entry already.
-          if (replicas.get(device)?.ref === ref) replicas.delete(device);
-          serve();
-        });
+        enter({ device, ref, capacity });
         serve();
       },
       state({ device, state, memoryBytes, reason }) {
         const entry = replicas.get(device);
         if (entry === undefined) return;
         entry.memoryBytes = memoryBytes;
-        if (state === 'failed') {
-          const crashed = entry.state === 'ready';
-          entry.crashes = crashed ? entry.crashes + 1 : 0;
-          entry.failedAt = context.clock.now();
-          entry.retryMs = crashed ? Math.min(RETRY_MS, CRASH_RETRY_MS * 2 ** (entry.crashes - 1)) : RETRY_MS;
-          entry.reason = reason ?? 'unknown';
-        }
-        entry.state = state === 'unloaded' ? 'offered' : state;
+        if (state === 'failed') failed(entry, reason ?? 'unknown');
+        else entry.state = state === 'unloaded' ? 'offered' : state;
         if (state === 'ready') entry.reason = '';
         serve();
       },
@@ -156,12 +217,51 @@ export const modelPoolActor = defineActor({
         }
         serve();
       },
-      report() {
+      stored(row) {
+        stored = row;
+        serve();
+      },
+      load({ device }) {
+        const known = device === undefined ? loadable(replicas.values(), context.clock.now()) : replicas.get(device);
+        const entry = known && replicas.get(known.device);
+        if (entry !== undefined) {
+          if (entry.state === 'offered' || entry.state === 'failed') load(entry);
+          return;
+        }
+        const chosen = device === undefined ? bestCandidate(serving.values(), needsBytes(), (d) => replicas.has(d)) : serving.get(device);
+        if (stored === null || chosen === undefined) {
+          throw new GridError(
+            'CONFLICT',
+            `model ${model.name} cannot be loaded ${device === undefined ? 'anywhere' : 'there'}: ${whyNone()}`,
+            {
+              path: 'device',
+              fix: '`corpgrid models` shows what it needs and on which devices it fits',
+            },
+          );
+        }
+        load(enter(chosen));
+      },
+      unload({ device }) {
+        for (const entry of replicas.values()) {
+          if (device !== undefined && entry.device !== device) continue;
+          if (entry.state === 'ready' || entry.state === 'loading') entry.ref.unloadModel(model.name);
+        }
+      },
+      report(): PoolReport {
+        const needs = stored === null ? null : needsBytes();
+        const fitting = needs === null ? [] : [...serving.values()].filter((d) => d.memoryBytes >= needs);
         return {
           model,
+          stored,
+          needsBytes: needs,
+          fitsOn: fitting.map((d) => d.name).sort(),
           replicas: [...replicas.values()].map(({ device, state, memoryBytes, active }) => ({ device, state, memoryBytes, active })),
         };
       },
     };
   },
 });
+
+function gib(bytes: number): string {
+  return (bytes / 1024 ** 3).toFixed(1);
+}

@@ -1,12 +1,23 @@
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
-import type { ModelRow } from '#actors/store/store.ts';
+import type { ModelRow, StoredModelRow } from '#actors/store/store.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
+/** A connected device that can serve models. */
+export interface ServingDevice {
+  readonly device: string;
+  readonly name: string;
+  readonly ref: DeviceRef;
+  /** Of GPUs when it has some, else of the machine. A claim, as all that a device says of itself. */
+  readonly memoryBytes: number;
+  /** Generations at once of a model that it is given. */
+  readonly capacity: number;
+}
+
 export interface ReplicaReport {
   readonly device: string;
-  readonly state: 'offered' | 'loading' | 'ready' | 'failed';
+  readonly state: 'offered' | 'downloading' | 'loading' | 'ready' | 'failed';
   readonly memoryBytes: number;
   readonly active: number;
 }
@@ -18,20 +29,40 @@ export interface Acquirer {
   readonly exclude: readonly string[];
 }
 
+export interface PoolReport {
+  readonly model: ModelRow;
+  readonly stored: StoredModelRow | null;
+  /** Names of connected devices that would have the memory; only for stored models, whose need is known. */
+  readonly fitsOn: readonly string[];
+  readonly needsBytes: number | null;
+  readonly replicas: ReplicaReport[];
+}
+
 /** One model: its replicas, their memory, and which replica a generation gets. */
 export const ModelPoolProtocol = protocol('model-pool', {
   /** `capacity`: generations at once. */
   offered: tell<{ device: string; ref: DeviceRef; capacity: number }>(),
   /** The device takes nothing new (or does again); what runs there goes elsewhere. */
   draining: tell<{ device: string; on: boolean }>(),
-  state: tell<{ device: string; state: 'loading' | 'ready' | 'unloaded' | 'failed'; memoryBytes: number; reason?: string }>(),
+  state: tell<{
+    device: string;
+    state: 'downloading' | 'loading' | 'ready' | 'unloaded' | 'failed';
+    memoryBytes: number;
+    reason?: string;
+  }>(),
   /** Wants a replica to generate on; loads one when none is ready. Answered by `replica` or `noReplica`. */
   acquire: tell<Acquirer>(),
   /** Does not want one any more. */
   abandon: tell<GenerationRef>(),
   /** `tokens` are charged to the key; `unused`: it was not taken after all. */
   release: tell<{ device: string; owner: GenerationRef; tokens: number; unused?: boolean }>(),
-  report: ask<void, { model: ModelRow; replicas: ReplicaReport[] }>(),
+  /** The grid keeps the file: devices that do not have it can be given it. Null: it does not any more. */
+  stored: tell<StoredModelRow | null>(),
+  /** From people: one more replica, on this device or on the best one. */
+  load: ask<{ device: string | undefined }, void>(),
+  /** From people: no replica on this device, or none at all. What generates there goes on elsewhere or ends. */
+  unload: ask<{ device: string | undefined }, void>(),
+  report: ask<void, PoolReport>(),
 });
 // An interface, because refs of actors that know each other may name each other only lazily.
 export interface ModelPoolRef extends Ref<typeof ModelPoolProtocol> {}
@@ -52,9 +83,13 @@ export interface FoundModel {
 /** All models that some device offers. */
 export const ModelsProtocol = protocol('models', {
   offered: tell<{ device: string; ref: DeviceRef; models: OfferedModel[] }>(),
+  /** It can serve models that it does not offer, when the grid has their files. */
+  serving: tell<ServingDevice>(),
+  stored: tell<StoredModelRow>(),
+  removed: tell<string>(),
   find: ask<string, FoundModel | null>(),
   /** All names that `find` knows, in order. */
   names: ask<void, readonly FoundModel[]>(),
-  list: ask<void, { model: ModelRow; replicas: ReplicaReport[] }[]>(),
+  list: ask<void, PoolReport[]>(),
 });
 export type ModelsRef = Ref<typeof ModelsProtocol>;

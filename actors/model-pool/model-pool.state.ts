@@ -6,11 +6,12 @@ import type { FairQueue } from './fair-queue.ts';
  * Replicas of one model, as far as choosing one goes.
  *
  *   offered ──asked for──▶ loading ──▶ ready ⇄ busy(active > 0) ──▶ unloaded (= offered)
- *   loading ──▶ failed ──after RETRY_MS──▶ offered
+ *   (a device without the file) ──asked for──▶ downloading ──▶ loading
+ *   downloading, loading ──▶ failed ──after RETRY_MS──▶ tried again
  */
 export interface Replica {
   readonly device: string;
-  state: 'offered' | 'loading' | 'ready' | 'failed';
+  state: 'offered' | 'downloading' | 'loading' | 'ready' | 'failed';
   memoryBytes: number;
   active: number;
   failedAt: number;
@@ -48,6 +49,26 @@ export function loadable(replicas: Iterable<Replica>, now: number): Replica | un
 /** When a failed replica may be tried again. */
 export function retryAt(replica: Replica): number {
   return replica.failedAt + replica.retryMs;
+}
+
+/** A device that could be given the file. */
+export interface Candidate {
+  readonly device: string;
+  readonly memoryBytes: number;
+}
+
+/** The device with the most memory that has enough and no replica yet; the lower id among equals. */
+export function bestCandidate<C extends Candidate>(
+  candidates: Iterable<C>,
+  needsBytes: number,
+  taken: (device: string) => boolean,
+): C | undefined {
+  let best: C | undefined;
+  for (const c of candidates) {
+    if (c.memoryBytes < needsBytes || taken(c.device)) continue;
+    if (best === undefined || c.memoryBytes > best.memoryBytes || (c.memoryBytes === best.memoryBytes && c.device < best.device)) best = c;
+  }
+  return best;
 }
 
 /** A generation that holds a slot. */

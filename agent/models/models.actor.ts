@@ -1,10 +1,11 @@
-import type { FromAgent } from '#actors/contract/agent-link.ts';
+import type { FromAgent, ModelDelivery } from '#actors/contract/agent-link.ts';
 import { createInferenceHost, type GenerationHandle, type InferenceHost } from '#agent/executors/inference/inference-host.ts';
 import type { ModelFile } from '#agent/executors/inference/model-file.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
+import type { ModelFiles } from './model-files.ts';
 import { ModelsProtocol } from './models.protocol.ts';
 
 /** A model file that this machine offers. */
@@ -17,6 +18,9 @@ export interface OfferedModel {
 export interface ModelsArgs {
   readonly host: Host;
   readonly offered: readonly OfferedModel[];
+  /** What the grid gave this machine, and what it may give. */
+  readonly files: (inUse: () => ReadonlySet<string>) => ModelFiles;
+  readonly gridUrl: () => string;
   /** Generations at once, per model. */
   readonly sequences: number;
   readonly log: Log;
@@ -26,11 +30,18 @@ export interface ModelsArgs {
 /** Loads, serves and unloads the offered models; each loaded one is an inference host process. */
 export const modelsActor = defineActor({
   protocol: ModelsProtocol,
-  start(context, { host, offered, sequences, log, send }: ModelsArgs) {
+  start(context, { host, offered: given, files: openFiles, gridUrl, sequences, log, send }: ModelsArgs) {
+    const offered = [...given];
     const hosts = new Map<string, InferenceHost>();
+    /** Hash of the file behind each name. */
+    const fileOf = new Map<string, string>();
+    /** Downloads under way, by hash. */
+    const fetching = new Map<string, AbortController>();
+    const files = openFiles(() => new Set([...fetching.keys(), ...hashesInUse()]));
     const generations = new Map<string, GenerationHandle>();
 
     context.onStop(async () => {
+      for (const download of fetching.values()) download.abort(new Error('the agent stops'));
       await Promise.all([...hosts.values()].map((h) => h.unload()));
     });
 
@@ -50,7 +61,47 @@ export const modelsActor = defineActor({
         onState: (state, memoryBytes, reason) => tellState(model, state, memoryBytes, reason),
       });
       hosts.set(model, made);
+      fileOf.set(model, sha256);
       return made;
+    }
+
+    function hashesInUse(): string[] {
+      return [...hosts].flatMap(([model, host]) => (host.memoryBytes > 0 ? [fileOf.get(model) ?? ''] : []));
+    }
+
+    function start(model: string, inference: InferenceHost): void {
+      // Loaded for an earlier session of the grid: it only has to be told again.
+      if (inference.memoryBytes > 0) return tellState(model, 'ready', inference.memoryBytes);
+      void files.used(fileOf.get(model) ?? '', new Date(host.clock.wall()));
+      context.pipe(inference.load(), (result) => {
+        if (!result.ok) log.warn({ model, error: result.error }, 'model not loaded');
+      });
+    }
+
+    /** Brings the file here and loads it. A second order for it while it is on its way changes nothing. */
+    function fetchFile(model: string, sha256: string, order: ModelDelivery): void {
+      if (fetching.has(sha256)) return;
+      const controller = new AbortController();
+      fetching.set(sha256, controller);
+      const report = (receivedBytes: number): void =>
+        void send({ type: 'modelState', model, state: 'downloading', memoryBytes: 0, receivedBytes });
+      const transfer = {
+        gridUrl: gridUrl(),
+        signal: controller.signal,
+        after: (ms: number, run: () => void) => host.scheduler.after(ms, run),
+        random: () => host.random(),
+      };
+      context.pipe(files.fetch(model, sha256, order, transfer, report), (result) => {
+        fetching.delete(sha256);
+        if (!result.ok) {
+          log.warn({ model, error: result.error }, 'model not fetched');
+          return tellState(model, 'failed', 0, `the file could not be fetched: ${reasonOf(result.error)}`);
+        }
+        log.info({ model, bytes: order.size }, 'model fetched');
+        offered.push(result.value);
+        const inference = hostOf(model, sha256);
+        if (inference !== null) start(model, inference);
+      });
     }
 
     function tellState(model: string, state: 'loading' | 'ready' | 'unloaded' | 'failed', memoryBytes: number, reason?: string): void {
@@ -63,14 +114,11 @@ export const modelsActor = defineActor({
     }
 
     return {
-      load({ model, sha256 }) {
+      load({ model, sha256, file }) {
         const inference = hostOf(model, sha256);
-        if (inference === null) return tellState(model, 'failed', 0, 'this machine does not have the file any more');
-        // Loaded for an earlier session of the grid: it only has to be told again.
-        if (inference.memoryBytes > 0) return tellState(model, 'ready', inference.memoryBytes);
-        context.pipe(inference.load(), (result) => {
-          if (!result.ok) log.warn({ model, error: result.error }, 'model not loaded');
-        });
+        if (inference !== null) return start(model, inference);
+        if (file !== undefined) return fetchFile(model, sha256, file);
+        tellState(model, 'failed', 0, 'this machine does not have the file any more');
       },
       unload(model) {
         const inference = hosts.get(model);
@@ -112,3 +160,7 @@ export const modelsActor = defineActor({
     };
   },
 });
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

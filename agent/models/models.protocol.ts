@@ -1,10 +1,11 @@
+import type { ModelDelivery } from '#actors/contract/agent-link.ts';
 import type { GenerationRequest } from '#actors/contract/generation.ts';
 import { protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
 /** The models that this machine serves: one inference host process for each that is loaded. */
 export const ModelsProtocol = protocol('agent-models', {
-  load: tell<{ model: string; sha256: string }>(),
+  load: tell<{ model: string; sha256: string; file?: ModelDelivery | undefined }>(),
   unload: tell<string>(),
   generate: tell<{ generation: string; model: string; request: GenerationRequest; note: string | undefined }>(),
   cancel: tell<string>(),

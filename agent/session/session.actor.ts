@@ -191,7 +191,7 @@ export const sessionActor = defineActor({
           attempts.get(fenceText(message.fence))?.ref.upload(message.put ?? null);
           return;
         case 'loadModel':
-          models.load({ model: message.model, sha256: message.sha256 });
+          models.load({ model: message.model, sha256: message.sha256, file: message.file });
           return;
         case 'unloadModel':
           models.unload(message.model);

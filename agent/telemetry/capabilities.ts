@@ -5,7 +5,15 @@ import type { OfferedModel } from '#agent/models/models.actor.ts';
 import { GridError } from '#runtime/errors.ts';
 
 /** What this machine says about itself. `slots` defaults to its cores; an agent that only serves models has none. */
-export function readCapabilities(options: { version: string; slots: number | undefined; models: readonly OfferedModel[] }): Capabilities {
+export function readCapabilities(options: {
+  version: string;
+  slots: number | undefined;
+  models: readonly OfferedModel[];
+  /** Takes model files from the grid. */
+  takesModels: boolean;
+  /** Generations at once per model. */
+  sequences: number;
+}): Capabilities {
   const cores = availableParallelism();
   const slots = options.slots ?? cores;
   const parsed = Capabilities.safeParse({
@@ -16,9 +24,16 @@ export function readCapabilities(options: { version: string; slots: number | und
     cores,
     memoryBytes: totalmem(),
     slots,
-    kinds: [...(slots > 0 ? ['wasm'] : []), ...(options.models.length > 0 ? ['inference'] : [])],
+    kinds: [...(slots > 0 ? ['wasm'] : []), ...(options.takesModels || options.models.length > 0 ? ['inference'] : [])],
     gpus: [],
-    models: options.models.map(({ name, file, contextSize }) => ({ name, sha256: file.sha256, size: file.size, contextSize })),
+    models: options.models.map(({ name, file, contextSize }) => ({
+      name,
+      sha256: file.sha256,
+      size: file.size,
+      contextSize,
+      sequences: options.sequences,
+    })),
+    sequences: options.sequences,
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

@@ -39,6 +39,7 @@ export interface GridClient {
   deviceAction(id: string, action: 'drain' | 'undrain' | 'revoke'): Promise<DeviceSummary>;
   get(path: string): Promise<unknown>;
   post(path: string, body: unknown): Promise<unknown>;
+  remove(path: string): Promise<unknown>;
 }
 
 export function checkGridUrl(text: string): string {
@@ -138,6 +139,7 @@ export function createGridClient({ url: given, key }: { url: string; key: string
     deviceAction: (id, action) => post(`/api/devices/${encodeURIComponent(id)}/${action}`),
     get,
     post,
+    remove: async (path) => (await send(path, { method: 'DELETE' })).json(),
   };
 }
 

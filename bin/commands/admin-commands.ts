@@ -57,16 +57,4 @@ export function adminCommands(program: Command): void {
       say(made.token);
       say(`on the machine: npm run corpgrid -- agent --url ${client.url} --token ${made.token}`);
     });
-
-  withGrid(program.command('models').argument('[action]', 'list', 'list').description('models that the grid serves')).action(
-    async (_action: string, options: GridOptions) => {
-      const { data } = (await clientOf(options).get('/v1/models')) as { data: { id: string; owned_by: string }[] };
-      if (options.json) return sayJson(data);
-      if (data.length === 0) return say('no model is offered; start an agent with --models FILE.gguf');
-      sayTable(
-        ['MODEL'],
-        data.map((m) => [m.id]),
-      );
-    },
-  );
 }

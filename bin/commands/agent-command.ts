@@ -7,6 +7,7 @@ export interface AgentOptions {
   readonly state: string;
   readonly slots?: string;
   readonly models: string[];
+  readonly modelsDisk: string;
   readonly contextSize: string;
   readonly sequences: string;
   readonly tied?: boolean;
@@ -23,6 +24,7 @@ export function agentCommand(program: Command): void {
     .option('--state <dir>', 'where key, votes and cache are kept', './agent-state')
     .option('--slots <n>', 'attempts at once; 0 serves models only (default: number of cores)')
     .option('--models <path...>', 'GGUF model files, or folders of them, to serve', [])
+    .option('--models-disk <gib>', 'disk that model files from the grid may take; 0 takes none', '20')
     .option('--context-size <n>', 'tokens of context per generation', '2048')
     .option('--sequences <n>', 'generations at once per model', '4')
     .option('--tied', 'stop when standard input closes, that is when the process that started this one is gone')

@@ -23,6 +23,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     name: options.name,
     slots: options.slots === undefined ? undefined : parseWhole(options.slots, '--slots', 0, 4096),
     models: options.models,
+    modelsDiskBytes: parseWhole(options.modelsDisk, '--models-disk', 0, 1_048_576) * 1024 ** 3,
     contextSize: parseWhole(options.contextSize, '--context-size', 64, 1_048_576),
     sequences: parseWhole(options.sequences, '--sequences', 1, 64),
     version: version(),

@@ -25,6 +25,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     dataFolder,
     databaseUrl: process.env['DATABASE_URL'],
     redisUrl: process.env['REDIS_URL'],
+    modelHubUrl: process.env['HF_ENDPOINT'],
     listen: options.listen,
     port,
     uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),

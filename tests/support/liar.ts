@@ -53,7 +53,7 @@ export async function startLiar(grid: Grid, name: string): Promise<Liar> {
   await rm(folder, { recursive: true, force: true });
   const address = new URL('/agent', grid.url);
   address.protocol = 'ws:';
-  const capabilities = readCapabilities({ version: '0.0.0', slots: 1, models: [] });
+  const capabilities = readCapabilities({ version: '0.0.0', slots: 1, models: [], takesModels: false, sequences: 1 });
   const commands: RunCommand[] = [];
   const settlements: Settlement[] = [];
   let beat: NodeJS.Timeout;

@@ -83,7 +83,7 @@ describe('the agents’ doors', () => {
       const events: string[] = [];
       const sockets: WebSocket[] = [];
       const hello: AgentHello = {
-        capabilities: readCapabilities({ version: '0.0.0', slots: 1, models: [] }),
+        capabilities: readCapabilities({ version: '0.0.0', slots: 1, models: [], takesModels: false, sequences: 1 }),
         vitals: UNKNOWN_VITALS,
         held: [],
         epochs: {},

@@ -93,7 +93,12 @@ interface Play {
 async function setUp(stage: Stage, devices: readonly HeldDevice[], capacity = 4): Promise<Play> {
   const store = createMemoryStore();
   const services = { store, log: logRecord() } as unknown as Services; // neither actor asks for more of them
-  const pool = stage.system.spawn({ id: 'pool', actor: modelPoolActor, restart: 'permanent', args: { services, model: MODEL } });
+  const pool = stage.system.spawn({
+    id: 'pool',
+    actor: modelPoolActor,
+    restart: 'permanent',
+    args: { services, model: MODEL, stored: null, serving: new Map() },
+  });
   const usageLog = stage.system.spawn({ id: 'usage', actor: usageActor, restart: 'permanent', args: { services } });
   for (const { name, ref } of devices) {
     pool.offered({ device: name, ref, capacity });
