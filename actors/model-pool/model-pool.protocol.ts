@@ -59,9 +59,9 @@ export const ModelPoolProtocol = protocol('model-pool', {
   /** The grid keeps the file: devices that do not have it can be given it. Null: it does not any more. */
   stored: tell<StoredModelRow | null>(),
   /** From people: one more replica, on this device or on the best one. */
-  load: ask<{ device: string | undefined }, void>(),
+  load: ask<{ device: string | undefined }>(),
   /** From people: no replica on this device, or none at all. What generates there goes on elsewhere or ends. */
-  unload: ask<{ device: string | undefined }, void>(),
+  unload: ask<{ device: string | undefined }>(),
   report: ask<void, PoolReport>(),
 });
 // An interface, because refs of actors that know each other may name each other only lazily.

@@ -84,7 +84,7 @@ export const modelsActor = defineActor({
       const controller = new AbortController();
       fetching.set(sha256, controller);
       const report = (receivedBytes: number): void =>
-        void send({ type: 'modelState', model, state: 'downloading', memoryBytes: 0, receivedBytes });
+        send({ type: 'modelState', model, state: 'downloading', memoryBytes: 0, receivedBytes });
       const transfer = {
         gridUrl: gridUrl(),
         signal: controller.signal,
