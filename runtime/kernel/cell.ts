@@ -3,17 +3,19 @@ import type { Activity } from '#runtime/kernel/crash-report.ts';
 import type { DeadLetterReason } from '#runtime/kernel/dead-letters.ts';
 import { Delay, withinTime } from '#runtime/kernel/delay.ts';
 import { ActorClosed, ActorCrashed, MailboxFull, type Refusal } from '#runtime/kernel/errors.ts';
+import type { HandlerTable } from '#runtime/kernel/handler-table.ts';
 import { Incarnation, type Cleanup } from '#runtime/kernel/incarnation.ts';
 import type { Kernel } from '#runtime/kernel/kernel.ts';
 import { NONE } from '#runtime/kernel/mailbox.ts';
 import { PendingAsk } from '#runtime/kernel/pending-ask.ts';
 import type { ActorRef } from '#runtime/kernel/ref.ts';
-import { Runner, type HandlerTable } from '#runtime/kernel/runner.ts';
+import { Runner } from '#runtime/kernel/runner.ts';
 import { Supervisor, type Verdict } from '#runtime/kernel/supervisor.ts';
 import type { Watch } from '#runtime/kernel/watch.ts';
 
 const DEFAULT_CAPACITY = 1024;
 const DEFAULT_SHUTDOWN_MS = 5_000;
+const BY_ITSELF: Ending = { reason: 'stopped' };
 /** What becomes of an actor that nobody has to decide about. */
 const ENDS: Verdict = { outcome: 'stop', restartsInPeriod: 0 };
 
@@ -36,42 +38,75 @@ export type Phase = 'starting' | 'running' | 'failed' | 'ending' | 'waiting' | '
 /** Why an actor ends for good. */
 export type Ending = Omit<Termination, 'path'>;
 
+/** What most actors never need. */
+interface Extras {
+  restarts: number;
+  lastError: unknown;
+  watchers: Set<Watch> | null;
+  supervisor: Supervisor | null;
+  /** Somebody else wants the incarnation to end: what it does until then is no failure. */
+  ordered: boolean;
+  waiters: (() => void)[] | null;
+  deadline: Delay | null;
+}
+
 /** An actor: its identity and its life. How it takes messages is in `Runner`. */
 export class Cell extends Runner {
   readonly parent: Cell | null;
   readonly spec: AnyChildSpec;
-  readonly path: string;
   readonly ref: ActorRef;
   phase: Phase = 'starting';
-  restarts = 0;
-  lastError: unknown = undefined;
-  watchers: Set<Watch> | null = null;
-  termination: Termination | null = null;
-  #supervisor: Supervisor | null = null;
   #incarnation: Incarnation | null = null;
   /** Set when it is to end for good. */
   #ending: Ending | null = null;
-  /** Somebody else wants the incarnation to end: what it does until then is no failure. */
-  #ordered = false;
-  #waiters: (() => void)[] | null = null;
-  #deadline: Delay | null = null;
+  #extras: Extras | null = null;
 
   constructor(kernel: Kernel, parent: Cell | null, spec: AnyChildSpec) {
-    super(kernel, spec.mailbox?.capacity ?? spec.actor.mailbox?.capacity ?? DEFAULT_CAPACITY);
+    super(kernel);
     this.parent = parent;
     this.spec = spec;
-    this.path = parent === null ? '/' : parent.parent === null ? `/${spec.id}` : `${parent.path}/${spec.id}`;
     this.ref = new spec.actor.protocol.Ref(this);
     this.beginNext();
   }
 
+  /** Put together when asked for: most actors never are. */
+  get path(): string {
+    const { parent } = this;
+    if (parent === null) return '/';
+    return parent.parent === null ? `/${this.spec.id}` : `${parent.path}/${this.spec.id}`;
+  }
+
+  override get capacity(): number {
+    const { spec } = this;
+    return spec.mailbox?.capacity ?? spec.actor.mailbox?.capacity ?? DEFAULT_CAPACITY;
+  }
+
+  get restarts(): number {
+    return this.#extras?.restarts ?? 0;
+  }
+
+  get lastError(): unknown {
+    return this.#extras?.lastError;
+  }
+
+  /** How many wait for its end. */
+  get watcherCount(): number {
+    return this.#extras?.watchers?.size ?? 0;
+  }
+
+  /** How it ended, if it has ended for good. */
+  get termination(): Termination | null {
+    return this.phase === 'stopped' && this.#ending !== null ? { path: this.path, ...this.#ending } : null;
+  }
+
   /** Looks after its children; made with the first one. */
   get children(): Supervisor {
-    return (this.#supervisor ??= new Supervisor(this, (spec) => new Cell(this.kernel, this, spec)));
+    return (this.more.supervisor ??= new Supervisor(this));
   }
 
   get hasChildren(): boolean {
-    return this.#supervisor !== null && !this.#supervisor.isEmpty;
+    const supervisor = this.#extras?.supervisor;
+    return supervisor !== null && supervisor !== undefined && !supervisor.isEmpty;
   }
 
   /** Its children's failures are its business, not part of its own end. */
@@ -81,12 +116,13 @@ export class Cell extends Runner {
 
   /** Its code is on the stack or has not settled yet. */
   get isBusy(): boolean {
-    return this.running || (this.isSuspended && (this.phase === 'running' || this.phase === 'starting'));
+    return this.isRunning || (this.isSuspended && (this.phase === 'running' || this.phase === 'starting'));
   }
 
   /** The message in hand, if any. */
   get inHand(): string | undefined {
-    return this.code === NONE ? undefined : this.nameOf(this.code);
+    const code = this.codeInHand;
+    return code === NONE ? undefined : this.nameOf(code);
   }
 
   /** The name of a message by its kind, or by its code in the mailbox. */
@@ -103,6 +139,14 @@ export class Cell extends Runner {
     });
   }
 
+  watch(watch: Watch): void {
+    (this.more.watchers ??= new Set()).add(watch);
+  }
+
+  unwatch(watch: Watch): void {
+    this.#extras?.watchers?.delete(watch);
+  }
+
   /**
    * Ends the incarnation: the handler in hand may finish (at most `shutdownMs`), then the children end, then the cleanups run.
    * Messages keep queueing. Settles when nothing of it is left.
@@ -110,10 +154,11 @@ export class Cell extends Runner {
   halt(): Promise<void> {
     if (this.phase === 'failed') this.#tearDown();
     if (this.phase === 'running' || this.phase === 'starting') {
-      this.#ordered = true;
+      const more = this.more;
+      more.ordered = true;
       if (!this.isHalting) this.haltNext();
-      if (this.isBusy && this.#deadline === null) {
-        this.#deadline = new Delay(this.kernel.wheel, this.#shutdownMs, () => {
+      if (this.isBusy && more.deadline === null) {
+        more.deadline = new Delay(this.kernel.wheel, this.shutdownMs, () => {
           this.#abandon();
         });
       }
@@ -131,7 +176,7 @@ export class Cell extends Runner {
 
   /** Starts the next incarnation of a waiting actor. Settles when it runs, or is down again. */
   restart(): Promise<void> {
-    this.restarts++;
+    this.more.restarts++;
     this.phase = 'starting';
     this.beginNext();
     return this.#settled();
@@ -140,7 +185,7 @@ export class Cell extends Runner {
   /** The normal end by its own wish, after what is in hand. */
   leave(): void {
     if (this.spec.restart !== 'permanent') {
-      this.#ending ??= { reason: 'stopped' };
+      this.#ending ??= BY_ITSELF;
       this.close();
     }
     if (!this.isHalting) this.haltNext();
@@ -148,11 +193,14 @@ export class Cell extends Runner {
 
   /** Its children fail more often than it may restart them: the failure is its own now. */
   escalate(error: unknown): void {
-    this.activity = 'supervision';
     if (this.parent === null) {
       this.#report(error, 'supervision', ENDS);
       this.kernel.giveUp();
-    } else this.crashed(error);
+    } else this.crashed(error, 'supervision');
+  }
+
+  protected override get life(): Incarnation | null {
+    return this.#incarnation;
   }
 
   protected override begin(): unknown {
@@ -163,19 +211,34 @@ export class Cell extends Runner {
   }
 
   protected override began(handlers: unknown): void {
-    this.handlers = tableOf(this, handlers);
+    if (typeof handlers !== 'object' || handlers === null) throw new TypeError(`${this.path}: its start answered no handlers`);
+    this.handlers = this.tableOf(handlers);
+    this.receiver = this.receiverOf(handlers);
     this.phase = 'running';
     if (!this.isHalting) this.#release();
   }
 
-  protected override halted(): void {
-    if (this.#isExpected) this.#tearDown();
-    else this.#fail(undefined);
+  protected tableOf(handlers: object): HandlerTable {
+    return this.spec.actor.protocol.tables.of(handlers);
   }
 
-  protected override crashed(error: unknown): void {
-    this.lastError = error;
-    this.#fail({ error });
+  protected receiverOf(handlers: object): unknown {
+    return this.spec.actor.protocol.tables.areMethods(handlers) ? handlers : undefined;
+  }
+
+  /** What the sender gave, as it stands in the mailbox. */
+  protected payloadOf(body: unknown): unknown {
+    return body;
+  }
+
+  protected override halted(): void {
+    if (this.isExpected) this.#tearDown();
+    else this.#fail(undefined, 'message');
+  }
+
+  protected override crashed(error: unknown, activity: Activity): void {
+    this.more.lastError = error;
+    this.#fail({ error }, activity);
   }
 
   protected override refuse(code: number, body: unknown, reason: 'full' | 'closed'): void {
@@ -184,9 +247,10 @@ export class Cell extends Runner {
   }
 
   /** It crashed, or is permanent and ended by itself (no failure). One that is to end anyway just ends. */
-  #fail(failure: { readonly error: unknown } | undefined): void {
-    const { code, body, activity } = this;
-    const expected = this.#isExpected;
+  #fail(failure: { readonly error: unknown } | undefined, activity: Activity): void {
+    const code = this.codeInHand;
+    const body = this.slotBody;
+    const expected = this.isExpected;
     this.#disconnect();
     this.phase = 'failed';
     if (code !== NONE) this.#bury(code, body, 'crashed', failure?.error);
@@ -199,15 +263,18 @@ export class Cell extends Runner {
 
   /** The handler in hand did not settle in time for the end. */
   #abandon(): void {
-    const { code, body } = this;
+    const code = this.codeInHand;
+    const body = this.slotBody;
     this.#tearDown();
     if (code !== NONE) this.#bury(code, body, 'abandoned');
   }
 
   #tearDown(): void {
-    this.#deadline?.cancel();
-    this.#deadline = null;
-    this.#ordered = false;
+    if (this.#extras !== null) {
+      this.#extras.deadline?.cancel();
+      this.#extras.deadline = null;
+      this.#extras.ordered = false;
+    }
     this.#disconnect();
     this.phase = 'ending';
     const cleanups = this.#incarnation?.cleanups ?? [];
@@ -217,9 +284,9 @@ export class Cell extends Runner {
   }
 
   async #endRest(cleanups: readonly Cleanup[]): Promise<void> {
-    await this.#supervisor?.stopAll();
-    if (cleanups.length > 0 && !(await withinTime(this.kernel.wheel, this.#shutdownMs, this.#cleanUp(cleanups)))) {
-      const error = new Error(`the cleanups of ${this.path} did not end within ${this.#shutdownMs} ms`);
+    await this.#extras?.supervisor?.stopAll();
+    if (cleanups.length > 0 && !(await withinTime(this.kernel.wheel, this.shutdownMs, this.#cleanUp(cleanups)))) {
+      const error = new Error(`the cleanups of ${this.path} did not end within ${this.shutdownMs} ms`);
       this.#report(error, 'cleanup', ENDS);
     }
     this.#down();
@@ -237,7 +304,7 @@ export class Cell extends Runner {
 
   /** Nothing of the incarnation is left. */
   #down(): void {
-    this.#supervisor = null;
+    if (this.#extras !== null) this.#extras.supervisor = null;
     this.phase = 'waiting';
     if (this.#ending !== null) this.#finish(this.#ending);
     else this.#release();
@@ -245,23 +312,25 @@ export class Cell extends Runner {
 
   #finish(ending: Ending): void {
     this.phase = 'stopped';
-    this.termination = { path: this.path, ...ending };
     while (this.take()) {
-      const { code, body } = this;
+      const { slotCode, slotBody } = this;
       this.letGo();
-      this.#bury(code, body, 'stopped');
+      this.#bury(slotCode, slotBody, 'stopped');
     }
     this.kernel.retired.admitted += this.admitted;
     this.kernel.retired.handled += this.handled;
     this.parent?.children.remove(this);
-    for (const watch of this.watchers ?? []) watch.terminated(this.termination);
-    this.watchers = null;
+    const watchers = this.#extras?.watchers;
+    if (watchers !== null && watchers !== undefined) {
+      const termination: Termination = { path: this.path, ...ending };
+      for (const watch of watchers) watch.terminated(termination);
+    }
     this.#release();
   }
 
   /** Its supervisor does not have to decide about this end: somebody has. */
-  get #isExpected(): boolean {
-    return this.#ordered || this.#ending !== null;
+  private get isExpected(): boolean {
+    return this.#ending !== null || this.#extras?.ordered === true;
   }
 
   #disconnect(): void {
@@ -271,28 +340,42 @@ export class Cell extends Runner {
 
   #settled(): Promise<void> {
     return new Promise((resolve) => {
-      (this.#waiters ??= []).push(resolve);
+      (this.more.waiters ??= []).push(resolve);
     });
   }
 
   #release(): void {
-    const waiters = this.#waiters;
-    this.#waiters = null;
-    for (const waiter of waiters ?? []) waiter();
+    const waiters = this.#extras?.waiters;
+    if (waiters === null || waiters === undefined) return;
+    this.more.waiters = null;
+    for (const waiter of waiters) waiter();
   }
 
-  get #shutdownMs(): number {
+  /** V8 calls a getter with a `#` name by way of its runtime, which is slow. */
+  private get more(): Extras {
+    return (this.#extras ??= {
+      restarts: 0,
+      lastError: undefined,
+      watchers: null,
+      supervisor: null,
+      ordered: false,
+      waiters: null,
+      deadline: null,
+    });
+  }
+
+  private get shutdownMs(): number {
     return this.spec.shutdownMs ?? DEFAULT_SHUTDOWN_MS;
   }
 
   #bury(code: number, body: unknown, reason: DeadLetterReason, error?: unknown): void {
     const name = this.nameOf(code);
     const letter = { path: this.path, message: name, reason, ...(error === undefined ? {} : { error }) };
-    if (code >= 0) this.kernel.deadLetters.add(letter, body);
+    if (code >= 0) this.kernel.deadLetters.add(letter, this.payloadOf(body));
     else {
       const pending = body as PendingAsk;
       pending.reject(refusalFor(reason, this.path, name, error));
-      this.kernel.deadLetters.add(letter, pending.payload);
+      this.kernel.deadLetters.add(letter, this.payloadOf(pending.payload));
     }
   }
 
@@ -312,13 +395,4 @@ export class Cell extends Runner {
 function refusalFor(reason: DeadLetterReason, path: string, message: string, error: unknown): Refusal {
   if (reason === 'full') return new MailboxFull(path, message);
   return reason === 'crashed' ? new ActorCrashed(path, message, error) : new ActorClosed(path, message);
-}
-
-/** The handlers in the order of the protocol. Methods of a class keep their `this`. */
-function tableOf(cell: Cell, handlers: unknown): HandlerTable {
-  return cell.spec.actor.protocol.kinds.map((kind) => {
-    const handler = (handlers as Record<string, unknown> | null | undefined)?.[kind];
-    if (typeof handler !== 'function') throw new TypeError(`${cell.path} has no handler for '${kind}'`);
-    return Object.hasOwn(handlers as object, kind) ? (handler as HandlerTable[number]) : (handler.bind(handlers) as HandlerTable[number]);
-  });
 }

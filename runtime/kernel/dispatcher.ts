@@ -1,82 +1,97 @@
 import type { Host } from '#runtime/kernel/host.ts';
-import { vacant } from '#runtime/kernel/vacant.ts';
 
 const SLICE_MS = 2;
-const TURNS_PER_SLICE = 2048;
-/** Reading the clock costs as much as handling several messages. */
-const TURNS_PER_CLOCK_READ = 64;
-const FIRST_RING = 1024;
+const MESSAGES_PER_SLICE = 8192;
+/** The clock is read after so many messages at most: reading it costs as much as handling two. */
+const LONGEST_STRETCH = 64;
+/** A stretch that took less may be followed by one that is twice as long. */
+const QUICK_MS = 0.25;
 
-/** Something that takes its turn when it is its turn. Must not throw. */
+/** Something that takes its turn when it is its turn. */
 export interface Runnable {
-  run(): void;
+  /** For the dispatcher only: who stands behind it in the run queue. */
+  nextReady: Runnable | null;
+  /** Handles so many messages at most; answers how many it did, at least 1. Must not throw. */
+  run(most: number): number;
+}
+
+/** Told how time passes while actors run. Must not throw. */
+export interface Timekeeper {
+  /** After each yield, before the next turn. */
+  resumed(now: number): void;
+  /** After each stretch: so many messages and turns took so long. `last` was the last one that had a turn. */
+  stretched(messages: number, ms: number, last: Runnable): void;
 }
 
 /**
  * Gives actors their turns, in the order in which they became ready.
  *
  * The first one that becomes ready kicks the drain as a microtask. The drain goes on until nobody is ready, but yields to the event
- * loop after 2 ms or 2,048 turns, whichever comes first: the turns keep sockets quick when handlers are cheap, the time does when they
- * are not. Only a full yield lets sockets and timers through; microtasks and message ports would starve them.
+ * loop after 2 ms or 8,192 messages, whichever comes first: the number keeps sockets quick when handlers are cheap, the time does when
+ * they are not. Only a full yield lets sockets and timers through; microtasks and message ports would starve them.
+ *
+ * The clock is read between stretches. The first stretch of a drain is one message; it doubles, up to 64, as long as handlers are quick,
+ * and a slow one makes the next stretch one message again. So slow handlers cannot overrun the slice by more than one stretch, and a
+ * turn never lasts longer than a stretch.
  */
 export class Dispatcher {
   readonly #host: Host;
-  readonly #onYield: (now: number) => void;
-  #ring = vacant<Runnable>(FIRST_RING);
-  #mask = FIRST_RING - 1;
-  #head = 0;
-  #tail = 0;
+  readonly #timekeeper: Timekeeper;
+  /** The run queue is a list through those who stand in it. */
+  #first: Runnable | null = null;
+  #last: Runnable | null = null;
   #draining = false;
 
-  /** `onYield` runs after each yield, before the next turn, with the monotonic time. */
-  constructor(host: Host, onYield: (now: number) => void) {
+  constructor(host: Host, timekeeper: Timekeeper) {
     this.#host = host;
-    this.#onYield = onYield;
+    this.#timekeeper = timekeeper;
   }
 
   /** Puts it at the end of the run queue. The caller sees to it that nobody stands there twice. */
   ready(runnable: Runnable): void {
-    this.#ring[this.#tail] = runnable;
-    this.#tail = (this.#tail + 1) & this.#mask;
-    if (this.#tail === this.#head) this.#grow();
+    if (this.#last === null) this.#first = runnable;
+    else this.#last.nextReady = runnable;
+    this.#last = runnable;
     if (!this.#draining) {
       this.#draining = true;
-      this.#host.scheduler.microtask(this.#drain);
+      this.#host.scheduler.microtask(this.#kicked);
     }
   }
 
-  readonly #drain = (): void => {
-    let turns = 0;
-    let sliceEnd = 0;
-    while (this.#head !== this.#tail) {
-      const runnable = this.#ring[this.#head];
-      this.#ring[this.#head] = undefined;
-      this.#head = (this.#head + 1) & this.#mask;
-      runnable?.run();
-      if (++turns % TURNS_PER_CLOCK_READ === 0) {
-        const now = this.#host.clock.now();
-        if (sliceEnd === 0) sliceEnd = now + SLICE_MS;
-        if (turns >= TURNS_PER_SLICE || now > sliceEnd) {
-          this.#host.scheduler.yieldThen(this.#resume);
-          return;
-        }
+  readonly #kicked = (): void => {
+    this.#drain(this.#host.clock.now());
+  };
+
+  readonly #resumed = (): void => {
+    const now = this.#host.clock.now();
+    this.#timekeeper.resumed(now);
+    this.#drain(now);
+  };
+
+  #drain(began: number): void {
+    const sliceEnd = began + SLICE_MS;
+    let before = began;
+    let messages = 0;
+    let stretch = 1;
+    let left = 1;
+    for (let runnable = this.#first; runnable !== null; runnable = this.#first) {
+      this.#first = runnable.nextReady;
+      if (this.#first === null) this.#last = null;
+      else runnable.nextReady = null;
+      left -= runnable.run(left);
+      if (left > 0 && this.#first !== null) continue;
+      const now = this.#host.clock.now();
+      const took = now - before;
+      this.#timekeeper.stretched(stretch - left, took, runnable);
+      messages += stretch - left;
+      if ((messages >= MESSAGES_PER_SLICE || now > sliceEnd) && this.#first !== null) {
+        this.#host.scheduler.yieldThen(this.#resumed);
+        return;
       }
+      before = now;
+      stretch = took > QUICK_MS ? 1 : Math.min(stretch * 2, LONGEST_STRETCH);
+      left = stretch;
     }
     this.#draining = false;
-  };
-
-  readonly #resume = (): void => {
-    this.#onYield(this.#host.clock.now());
-    this.#drain();
-  };
-
-  #grow(): void {
-    const length = this.#ring.length;
-    const ring = vacant<Runnable>(length * 2);
-    for (let i = 0; i < length; i++) ring[i] = this.#ring[(this.#head + i) & this.#mask];
-    this.#ring = ring;
-    this.#mask = ring.length - 1;
-    this.#head = 0;
-    this.#tail = length;
   }
 }

@@ -1,10 +1,12 @@
 import { ActorTimer } from '#runtime/kernel/actor-timer.ts';
 import type { ChildSpec, Settled, Termination, Timer } from '#runtime/kernel/actor.ts';
 import type { Cell } from '#runtime/kernel/cell.ts';
+import type { Activity } from '#runtime/kernel/crash-report.ts';
 import { ActorClosed } from '#runtime/kernel/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 import type { Protocol } from '#runtime/kernel/protocol.ts';
 import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
+import type { Life } from '#runtime/kernel/runner.ts';
 import { Watch } from '#runtime/kernel/watch.ts';
 
 export type Cleanup = () => void | Promise<void>;
@@ -13,7 +15,8 @@ export type Cleanup = () => void | Promise<void>;
  * One life of an actor, from `start` to the next crash or end: the `Context` that its code sees, and all that must go with it.
  * After its end it is inert: code of an old incarnation that runs on can neither spawn nor be called back.
  */
-export class Incarnation {
+export class Incarnation implements Life {
+  activity: Activity = 'start';
   readonly #cell: Cell;
   #live = true;
   #timers: Set<ActorTimer> | null = null;

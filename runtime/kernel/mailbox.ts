@@ -2,106 +2,109 @@ import { vacant } from '#runtime/kernel/vacant.ts';
 
 const FIRST_RING = 8;
 const NO_RING: unknown[] = [];
+const NO_CODES = new Int16Array(0);
 
 /** Where a message would stand, and none does. */
 export const NONE = 0x3fff_ffff;
 
 /**
- * A bounded first-in-first-out queue of messages.
+ * A bounded first-in-first-out queue of messages, and the hand that holds the one at work.
  *
  * A message is two words and no object. Its code is the index of its kind in the protocol; for an ask the complement (`~index`), so that
  * a negative code tells them apart. Its body is the payload of a tell, or the `PendingAsk`.
  *
- * Most actors hold at most one message at a time, so the first goes into a slot and the ring is made when a second one waits.
- * The slot is filled only while the ring is empty, and emptied before it: that keeps the order. Slot and ring stand in the object itself (actors extend it),
- * which spares a message two indirections.
+ * Most actors hold at most one message at a time, so the first goes into a slot, and a ring is made when a second one waits. The slot is
+ * also the hand: a message is handled where it stands. From outside it is filled only while nothing waits: that keeps the order. Slot and
+ * ring stand in the object itself (actors extend it), which spares a message two indirections.
  */
-export class Mailbox {
-  readonly capacity: number;
-  /** The message in hand: what `take` took last. */
-  protected code = NONE;
-  protected body: unknown = undefined;
+export abstract class Mailbox {
   protected slotCode = NONE;
   protected slotBody: unknown = undefined;
-  /** Code and body of each message side by side. */
-  private ring: unknown[] = NO_RING;
-  private mask = 0;
+  /** The bodies, and the codes at the same places: two bytes each, because a flood is bound by memory. */
+  private ring = NO_RING;
+  private codes = NO_CODES;
   private head = 0;
   private tail = 0;
-  /** With fewer words than this in the ring, one more message fits for sure. */
+  /** With fewer messages than this in the ring, one more message fits for sure. */
   private brim = 0;
 
-  constructor(capacity: number) {
-    this.capacity = capacity;
-  }
+  /** So many messages may wait. */
+  abstract get capacity(): number;
+
+  /** The message in the slot is in hand, it does not wait any more. */
+  protected abstract get isInHand(): boolean;
 
   /** How many messages wait. */
   get depth(): number {
-    return (((this.tail - this.head) & this.mask) >> 1) + (this.slotCode === NONE ? 0 : 1);
+    const first = this.slotCode === NONE || this.isInHand ? 0 : 1;
+    return first + ((this.tail - this.head) & (this.ring.length - 1));
   }
 
-  /** Appends it, or answers `false` when the mailbox is full. */
+  /** Appends it, or answers `false` when the mailbox is full. Only when it is not idle: an idle one has its slot filled. */
   protected push(code: number, body: unknown): boolean {
-    const tail = this.tail;
-    if (((tail - this.head) & this.mask) >= this.brim) return this.pushTightly(code, body);
-    this.ring[tail] = code;
-    this.ring[tail + 1] = body;
-    this.tail = (tail + 2) & this.mask;
+    const { ring, tail } = this;
+    const mask = ring.length - 1;
+    if (((tail - this.head) & mask) >= this.brim) return this.pushTightly(code, body);
+    ring[tail] = body;
+    this.codes[tail] = code;
+    this.tail = (tail + 1) & mask;
     return true;
   }
 
-  /** Takes the oldest message into the hand; answers `false` when there is none. */
+  /** Sees to it that the oldest message stands in the slot; answers `false` when there is none. */
   protected take(): boolean {
-    if (this.slotCode !== NONE) {
-      this.code = this.slotCode;
-      this.body = this.slotBody;
-      this.slotCode = NONE;
-      this.slotBody = undefined;
-      return true;
-    }
-    const head = this.head;
-    const ring = this.ring;
+    if (this.slotCode !== NONE) return true;
+    const { head, ring } = this;
     if (head === this.tail) return false;
-    // Even places hold codes.
-    this.code = ring[head] as number;
-    this.body = ring[head + 1];
-    ring[head + 1] = undefined;
-    this.head = (head + 2) & this.mask;
+    // As long as the ring.
+    this.slotCode = this.codes[head] as number;
+    this.slotBody = ring[head];
+    ring[head] = undefined;
+    this.head = (head + 1) & (ring.length - 1);
     return true;
   }
 
-  /** Empties the hand. */
+  /** Empties the slot. */
   protected letGo(): void {
-    this.code = NONE;
-    this.body = undefined;
+    this.slotCode = NONE;
+    this.slotBody = undefined;
   }
 
   private pushTightly(code: number, body: unknown): boolean {
-    const depth = this.depth;
+    const { depth } = this;
     if (depth >= this.capacity) return false;
-    if (depth === 0) {
+    if (depth === 0 && this.slotCode === NONE) {
       this.slotCode = code;
       this.slotBody = body;
       return true;
     }
-    if (((this.tail - this.head) & this.mask) + 2 > this.mask) this.grow();
-    this.ring[this.tail] = code;
-    this.ring[this.tail + 1] = body;
-    this.tail = (this.tail + 2) & this.mask;
+    if (((this.tail - this.head) & (this.ring.length - 1)) + 1 >= this.ring.length) this.grow();
+    this.ring[this.tail] = body;
+    this.codes[this.tail] = code;
+    this.tail = (this.tail + 1) & (this.ring.length - 1);
     return true;
   }
 
   /** One place of a ring stays free, so that head = tail means empty. */
   private grow(): void {
-    const old = this.ring;
-    const words = (this.tail - this.head) & this.mask;
-    const ring = vacant<unknown>(Math.max(FIRST_RING * 2, old.length * 2));
-    for (let at = 0; at < words; at++) ring[at] = old[(this.head + at) & this.mask];
-    this.ring = ring;
-    this.mask = ring.length - 1;
-    this.head = 0;
-    this.tail = words;
+    const { ring, head, codes } = this;
+    const { length } = ring;
+    this.codes = new Int16Array(Math.max(FIRST_RING, length * 2));
+    this.codes.set(codes);
+    if (length === 0) this.ring = vacant(FIRST_RING);
+    else {
+      // V8 copies it at once then, and it stays an array of its kind.
+      ring.length = length * 2;
+      if (this.tail < head) {
+        for (let at = 0; at < this.tail; at++) {
+          ring[length + at] = ring[at];
+          ring[at] = undefined;
+        }
+        this.codes.copyWithin(length, 0, this.tail);
+        this.tail += length;
+      }
+    }
     // The slot may hold one message more.
-    this.brim = Math.min(ring.length - 2, 2 * (this.capacity - 1));
+    this.brim = Math.min(this.ring.length - 1, this.capacity - 1);
   }
 }

@@ -1,3 +1,4 @@
+import { HandlerTables } from '#runtime/kernel/handler-table.ts';
 import { refClass, type RefClass } from '#runtime/kernel/ref.ts';
 
 declare const signature: unique symbol;
@@ -25,6 +26,8 @@ export interface Protocol<D extends Declarations = Declarations> {
   readonly kinds: readonly string[];
   /** Makes the refs of this protocol. */
   readonly Ref: RefClass;
+  /** Puts an actor's handlers into the order of `kinds`. */
+  readonly tables: HandlerTables;
 }
 
 export type MessagesOf<Pr extends Protocol> = Pr['messages'];
@@ -56,5 +59,11 @@ export function protocol<const D extends Declarations>(name: string, messages: D
   for (const kind of kinds) {
     if (RESERVED.has(kind)) throw new TypeError(`protocol '${name}': a message cannot be named '${kind}'`);
   }
-  return Object.freeze({ name, messages, kinds: Object.freeze(kinds), Ref: refClass(name, messages) });
+  return Object.freeze({
+    name,
+    messages,
+    kinds: Object.freeze(kinds),
+    Ref: refClass(name, messages),
+    tables: new HandlerTables(kinds),
+  });
 }

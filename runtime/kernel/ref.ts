@@ -28,13 +28,15 @@ export type RefClass = new (cell: Cell) => ActorRef;
 
 /** What all refs have in common. The cell is private: it neither prints nor compares. */
 export class ActorRef {
-  /** Where the actor is in the tree, as in `/jobs/job-123`. */
-  readonly path: string;
   readonly #cell: Cell;
 
   constructor(cell: Cell) {
-    this.path = cell.path;
     this.#cell = cell;
+  }
+
+  /** Where the actor is in the tree, as in `/jobs/job-123`. */
+  get path(): string {
+    return this.#cell.path;
   }
 
   toString(): string {
@@ -42,6 +44,11 @@ export class ActorRef {
   }
 
   toJSON(): string {
+    return this.path;
+  }
+
+  /** How Node's `util.inspect` shows it. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.path;
   }
 

@@ -1,12 +1,11 @@
 import type { Activity } from '#runtime/kernel/crash-report.ts';
+import type { Dispatcher, Runnable } from '#runtime/kernel/dispatcher.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
+import type { AnyHandler, HandlerTable } from '#runtime/kernel/handler-table.ts';
 import type { Kernel } from '#runtime/kernel/kernel.ts';
 import { Mailbox, NONE } from '#runtime/kernel/mailbox.ts';
 import type { PendingAsk } from '#runtime/kernel/pending-ask.ts';
 import type { Admission } from '#runtime/kernel/ref.ts';
-
-/** Messages handled per turn. */
-const BATCH = 64;
 
 /** It stands in the run queue. */
 const SCHEDULED = 1;
@@ -20,6 +19,10 @@ const SYSTEM = 8;
 const BEGIN = 16;
 /** System: end the incarnation. */
 const HALT = 32;
+/** What stands in the slot is in hand. */
+const IN_HAND = 64;
+/** Its code is on the stack, and it is not a message's handler. */
+const IN_LANE = 128;
 
 /** Something that runs in an actor's turn, before its messages: a timer's callback, a termination, a settled promise. */
 export interface Turn {
@@ -27,10 +30,11 @@ export interface Turn {
   run(): unknown;
 }
 
-type AnyHandler = (payload: unknown) => unknown;
-
-/** The handlers in the order of the protocol's kinds. */
-export type HandlerTable = readonly AnyHandler[];
+/** Stands for one incarnation: what is left of an old one is recognised by it. */
+export interface Life {
+  /** What its code is doing, when it is not handling a message. */
+  activity: Activity;
+}
 
 const NO_HANDLERS: HandlerTable = [];
 
@@ -43,32 +47,39 @@ const NO_HANDLERS: HandlerTable = [];
  *
  * This is the hot path: a tell costs no allocation, no clock, and one `try` per turn.
  */
-export abstract class Runner extends Mailbox {
+export abstract class Runner extends Mailbox implements Runnable {
   readonly kernel: Kernel;
+  readonly dispatcher: Dispatcher;
+  nextReady: Runnable | null = null;
   admitted = 0;
   handled = 0;
   protected handlers: HandlerTable = NO_HANDLERS;
-  protected activity: Activity = 'start';
-  /** Its code is on the stack. */
-  protected running = false;
+  /** What the handlers are methods of, if they are. */
+  protected receiver: unknown = undefined;
   private flags = 0;
   private lane: Turn[] | null = null;
-  /** Counts the incarnations, so that what an old one left behind is recognised. */
-  private era = 0;
 
-  constructor(kernel: Kernel, capacity: number) {
-    super(capacity);
+  constructor(kernel: Kernel) {
+    super();
     this.kernel = kernel;
+    this.dispatcher = kernel.dispatcher;
   }
 
+  /** The incarnation there is. */
+  protected abstract get life(): Life | null;
   /** Calls the actor's `start`; answers its handlers, or a promise of them. */
   protected abstract begin(): unknown;
   protected abstract began(handlers: unknown): void;
   /** The time to end has come: nothing is in hand. */
   protected abstract halted(): void;
   /** Its code threw, and it was no refusal to an ask. */
-  protected abstract crashed(error: unknown): void;
+  protected abstract crashed(error: unknown, activity: Activity): void;
   protected abstract refuse(code: number, body: unknown, reason: 'full' | 'closed'): void;
+
+  /** Its own code is on the stack. */
+  protected get isRunning(): boolean {
+    return (this.flags & (IN_HAND | IN_LANE)) !== 0 && (this.flags & BUSY) === 0;
+  }
 
   /** Waits for its own code to settle. */
   protected get isSuspended(): boolean {
@@ -79,14 +90,24 @@ export abstract class Runner extends Mailbox {
     return (this.flags & HALT) !== 0;
   }
 
+  protected override get isInHand(): boolean {
+    return (this.flags & IN_HAND) !== 0;
+  }
+
+  /** The code of the message in hand, or `NONE`. */
+  protected get codeInHand(): number {
+    return (this.flags & IN_HAND) === 0 ? NONE : this.slotCode;
+  }
+
   /** Puts a message into the mailbox; see `Mailbox` for what it is made of. */
   tell(code: number, body: unknown): Admission {
     if (this.flags === 0) {
+      // Idle: the mailbox is empty.
       this.slotCode = code;
       this.slotBody = body;
       this.admitted++;
       this.flags = SCHEDULED;
-      this.kernel.dispatcher.ready(this);
+      this.dispatcher.ready(this);
       return 'accepted';
     }
     return this.enqueue(code, body);
@@ -99,40 +120,46 @@ export abstract class Runner extends Mailbox {
     this.demand(0);
   }
 
-  run(): void {
+  run(most: number): number {
     if ((this.flags & BUSY) !== 0) {
       this.flags &= ~SCHEDULED;
-      return;
+      return 1;
     }
-    this.running = true;
-    let left = BATCH;
+    let left = most;
     try {
-      for (;;) {
-        if ((this.flags & SYSTEM) !== 0 && !this.runSystemLane()) return;
-        if (!this.take()) break;
-        const code = this.code;
+      if ((this.flags & SYSTEM) !== 0 && !this.runSystemLane()) return 1;
+      this.flags |= IN_HAND;
+      while (this.take()) {
+        const code = this.slotCode;
         if (code < 0) {
-          if (!this.answer(~code, this.body as PendingAsk)) return;
+          if (!this.answer(~code, this.slotBody as PendingAsk)) return most - left + 1;
         } else {
           const handler = this.handlers[code] as AnyHandler;
-          const result = handler(this.body);
+          // V8 learns the target of a plain call, and inlines it when there is but one.
+          const result = this.receiver === undefined ? handler(this.slotBody) : handler.call(this.receiver, this.slotBody);
           if (result !== undefined && isThenable(result)) {
             this.suspend(result);
-            return;
+            return most - left + 1;
           }
         }
+        this.slotCode = NONE;
+        this.slotBody = undefined;
         this.handled++;
         if (--left === 0) break;
+        if ((this.flags & SYSTEM) !== 0) {
+          this.flags &= ~IN_HAND;
+          if (!this.runSystemLane()) return most - left;
+          this.flags |= IN_HAND;
+        }
       }
     } catch (error) {
-      this.endTurn();
+      this.flags &= ~SCHEDULED;
       this.threw(error);
-      return;
+      return most - left + 1;
     }
-    this.running = false;
-    this.letGo();
-    if (left === 0 && (this.depth > 0 || (this.flags & SYSTEM) !== 0)) this.kernel.dispatcher.ready(this);
-    else this.flags &= ~SCHEDULED;
+    if (left === 0 || (this.flags & SYSTEM) !== 0) this.endTurn();
+    else this.flags &= ~(SCHEDULED | IN_HAND);
+    return left === most ? 1 : most - left;
   }
 
   /** Begins an incarnation in the next turn. */
@@ -148,10 +175,10 @@ export abstract class Runner extends Mailbox {
 
   /** Ends the incarnation: what it left in the system lane is dropped, what it left unsettled is ignored. Messages keep queueing. */
   protected disconnect(): void {
-    this.era++;
     this.lane = null;
-    this.letGo();
+    if (this.isInHand) this.letGo();
     this.handlers = NO_HANDLERS;
+    this.receiver = undefined;
     this.flags = (this.flags & (SCHEDULED | CLOSED)) | BUSY;
   }
 
@@ -175,13 +202,19 @@ export abstract class Runner extends Mailbox {
   /** Handles an ask; answers whether it has settled. */
   private answer(kind: number, pending: PendingAsk): boolean {
     const handler = this.handlers[kind] as AnyHandler;
-    const result = handler(pending.payload);
+    const result = handler.call(this.receiver, pending.payload);
     if (isThenable(result)) {
       this.suspend(result);
       return false;
     }
     pending.resolve(result);
     return true;
+  }
+
+  /** It has had as much as it may have now: it stands in line again if there is more. */
+  private endTurn(): void {
+    this.flags &= ~(SCHEDULED | IN_HAND);
+    if (this.depth > 0 || (this.flags & SYSTEM) !== 0) this.schedule();
   }
 
   private demand(what: number): void {
@@ -192,15 +225,14 @@ export abstract class Runner extends Mailbox {
   private schedule(): void {
     if ((this.flags & (SCHEDULED | BUSY)) !== 0) return;
     this.flags |= SCHEDULED;
-    this.kernel.dispatcher.ready(this);
+    this.dispatcher.ready(this);
   }
 
   /** Answers whether the turn goes on. */
   private runSystemLane(): boolean {
-    this.letGo();
-    if (!this.isHalting && (this.flags & BEGIN) !== 0) {
+    this.flags |= IN_LANE;
+    if ((this.flags & (HALT | BEGIN)) === BEGIN) {
       this.flags &= ~BEGIN;
-      this.activity = 'start';
       const handlers = this.begin();
       if (isThenable(handlers)) {
         this.suspend(handlers);
@@ -209,24 +241,25 @@ export abstract class Runner extends Mailbox {
       this.began(handlers);
     }
     if (this.lane !== null && !this.runTurns(this.lane)) return false;
+    this.flags &= ~IN_LANE;
     if (this.isHalting) {
-      this.endTurn();
+      this.flags &= ~SCHEDULED;
       this.halted();
       return false;
     }
-    this.activity = 'message';
     if (this.lane === null) this.flags &= ~SYSTEM;
     return true;
   }
 
   /** Answers whether all that were waiting have run to their end. */
   private runTurns(turns: readonly Turn[]): boolean {
+    const { life } = this;
     this.lane = null;
     let started = 0;
     for (const turn of turns) {
       if (this.isHalting) break;
       started++;
-      this.activity = turn.activity;
+      if (life !== null) life.activity = turn.activity;
       const result = turn.run();
       if (isThenable(result)) {
         const rest = turns.slice(started);
@@ -238,31 +271,24 @@ export abstract class Runner extends Mailbox {
     return true;
   }
 
-  /** The turn is over without anything left in the run queue. */
-  private endTurn(): void {
-    this.running = false;
-    this.flags &= ~SCHEDULED;
-  }
-
   private suspend(promise: PromiseLike<unknown>): void {
-    this.endTurn();
-    this.flags |= BUSY;
-    const era = this.era;
+    this.flags = (this.flags & ~SCHEDULED) | BUSY;
+    const { life } = this;
     Promise.resolve(promise).then(
       (value) => {
-        if (this.era === era) this.settled(value);
+        if (this.life === life) this.settled(value);
       },
       (error: unknown) => {
-        if (this.era === era) this.threw(error);
+        if (this.life === life) this.threw(error);
       },
     );
   }
 
   private settled(value: unknown): void {
-    if (this.code !== NONE) {
-      if (this.code < 0) (this.body as PendingAsk).resolve(value);
+    if (this.isInHand) {
+      if (this.slotCode < 0) (this.slotBody as PendingAsk).resolve(value);
       this.doneWithMessage();
-    } else if (this.activity === 'start') {
+    } else if (this.life?.activity === 'start') {
       try {
         this.began(value);
       } catch (error) {
@@ -274,11 +300,11 @@ export abstract class Runner extends Mailbox {
   }
 
   private threw(error: unknown): void {
-    if (this.code < 0 && Refusal.is(error)) {
-      (this.body as PendingAsk).reject(error);
+    if (this.isInHand && this.slotCode < 0 && Refusal.is(error)) {
+      (this.slotBody as PendingAsk).reject(error);
       this.doneWithMessage();
       this.goOn();
-    } else this.crashed(error);
+    } else this.crashed(error, this.isInHand ? 'message' : (this.life?.activity ?? 'start'));
   }
 
   private doneWithMessage(): void {
@@ -287,7 +313,7 @@ export abstract class Runner extends Mailbox {
   }
 
   private goOn(): void {
-    this.flags &= ~BUSY;
+    this.flags &= ~(BUSY | IN_HAND | IN_LANE);
     if (this.depth > 0 || (this.flags & SYSTEM) !== 0) this.schedule();
   }
 }

@@ -45,7 +45,6 @@ export class RestartLimitReached extends Error {
  */
 export class Supervisor {
   readonly #owner: Cell;
-  readonly #hatch: (spec: AnyChildSpec) => Cell;
   readonly #strategy: Strategy;
   readonly #periodMs: number;
   readonly #backoff: BackoffOptions;
@@ -55,11 +54,9 @@ export class Supervisor {
   readonly #streaks = new Map<string, { attempt: number; at: number }>();
   readonly #plans = new Set<RestartPlan>();
 
-  /** `hatch` makes the cell of a child. */
-  constructor(owner: Cell, hatch: (spec: AnyChildSpec) => Cell) {
+  constructor(owner: Cell) {
     const options: SupervisionOptions = owner.spec.actor.supervise ?? {};
     this.#owner = owner;
-    this.#hatch = hatch;
     this.#strategy = options.strategy ?? 'one-for-one';
     this.#periodMs = options.periodMs ?? DEFAULT_PERIOD_MS;
     this.#backoff = options.backoff ?? DEFAULT_BACKOFF;
@@ -82,7 +79,7 @@ export class Supervisor {
   spawn(spec: AnyChildSpec): Cell {
     if (spec.id === '' || spec.id.includes('/')) throw new Error(`${this.#owner.path} cannot have a child named '${spec.id}'`);
     if (this.#children.has(spec.id)) throw new Error(`${this.#owner.path} has a child named '${spec.id}' already`);
-    const cell = this.#hatch(spec);
+    const cell = this.#owner.kernel.hatch(this.#owner, spec);
     this.#children.set(spec.id, cell);
     return cell;
   }

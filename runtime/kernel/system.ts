@@ -10,10 +10,14 @@ import type { Kernel } from '#runtime/kernel/kernel.ts';
 import { protocol, type Protocol } from '#runtime/kernel/protocol.ts';
 import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
 import { TimerWheel } from '#runtime/kernel/timer-wheel.ts';
+import { TracedCell } from '#runtime/kernel/traced-cell.ts';
+import type { Tracing } from '#runtime/kernel/tracing.ts';
 
 export interface SystemOptions {
   readonly name: string;
   readonly host: Host;
+  /** Carries traces with messages. */
+  readonly tracing?: Tracing;
   /** Told of each crash, after the supervisor has decided. */
   readonly onCrash?: (report: CrashReport) => void;
   /** Told of each message that was not handled. Under overload that is often: count or sample. */
@@ -68,20 +72,26 @@ export function createSystem(options: SystemOptions): System {
     (ended ??= root.stop({ reason: 'shutdown' }).then(() => {
       wheel.close();
     }));
+  const CellClass = options.tracing === undefined ? Cell : TracedCell;
   const kernel: Kernel = {
     host,
     wheel,
-    dispatcher: new Dispatcher(host, (now) => {
-      wheel.advance(now);
+    dispatcher: new Dispatcher(host, {
+      resumed: (now) => {
+        wheel.advance(now);
+      },
+      stretched: () => undefined,
     }),
     deadLetters: new DeadLetters(host.clock, guarded(options.onDeadLetter)),
     retired: { admitted: 0, handled: 0, refused: 0 },
+    tracing: options.tracing ?? null,
+    hatch: (parent, spec) => new CellClass(kernel, parent, spec),
     report: guarded(options.onCrash),
     giveUp: () => {
       void shutdown();
     },
   };
-  const root = new Cell(kernel, null, { id: options.name, actor: ROOT, restart: 'permanent' });
+  const root = new CellClass(kernel, null, { id: options.name, actor: ROOT, restart: 'permanent' });
 
   return {
     name: options.name,

@@ -13,12 +13,13 @@ export class Watch {
 
   /** Tells it at once when the actor has ended already. */
   begin(): void {
-    if (this.#target.termination !== null) this.#onTerminated(this.#target.termination);
-    else (this.#target.watchers ??= new Set()).add(this);
+    const { termination } = this.#target;
+    if (termination === null) this.#target.watch(this);
+    else this.#onTerminated(termination);
   }
 
   end(): void {
-    this.#target.watchers?.delete(this);
+    this.#target.unwatch(this);
   }
 
   terminated(termination: Termination): void {

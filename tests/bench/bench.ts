@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 
+import { actors } from './actors.ts';
 import { type Benchmark, type Findings, missedOf } from './benchmark.ts';
 import { dispatch } from './dispatch.ts';
 import { start } from './start.ts';
@@ -7,7 +8,7 @@ import { trust } from './trust.ts';
 
 /** `npm run bench -- NAME`: a table for people, then one JSON line for programs. Exit 1 when a target or a baseline was missed. */
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { dispatch, start, trust };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { actors, dispatch, start, trust };
 
 const USAGE = 'usage: npm run bench -- NAME [--quick]   or: npm run bench -- --list\n';
 
@@ -19,7 +20,11 @@ function listing(): string {
 }
 
 function table({ figures, ratios, targets, absent }: Findings): string {
-  const limit = (name: string): string => (targets[name] === undefined ? '' : `at most ${targets[name].atMost}`);
+  const limit = (name: string): string => {
+    const target = targets[name];
+    if (target === undefined) return '';
+    return 'atMost' in target ? `at most ${target.atMost}` : `at least ${target.atLeast}`;
+  };
   const rows = [
     ...[...Object.entries(figures), ...Object.entries(ratios)].map(([name, value]) => [name, String(value), limit(name)] as const),
     ...Object.entries(absent).map(([name, why]) => [name, 'not run', why] as const),

@@ -1,7 +1,5 @@
-/** One value, and the most that it may be. */
-export interface Target {
-  readonly atMost: number;
-}
+/** One value, and the most or the least that it may be. */
+export type Target = { readonly atMost: number } | { readonly atLeast: number };
 
 /** What a benchmark found. Names are the keys that programs read; they say their unit. */
 export interface Findings {
@@ -29,9 +27,9 @@ export interface Benchmark {
 /** Names of the targets that were not reached, and of what could not be measured. */
 export function missedOf({ figures, ratios, targets, absent }: Findings): string[] {
   const values = { ...figures, ...ratios };
-  const late = Object.entries(targets).filter(([name, { atMost }]) => {
+  const late = Object.entries(targets).filter(([name, target]) => {
     const value = values[name];
-    return value === undefined || !(value <= atMost);
+    return value === undefined || !('atMost' in target ? value <= target.atMost : value >= target.atLeast);
   });
   return [...late.map(([name]) => name), ...Object.keys(absent).map((name) => `baseline ${name}`)];
 }

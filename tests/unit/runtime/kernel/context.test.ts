@@ -261,10 +261,10 @@ describe('watch', () => {
       const watched = system.spawn({ id: 'watched', restart: 'temporary', actor: probeActor({ log: [] }) });
       watcher.act((context) => void context.watch(watched, () => void seen.push('old incarnation')));
       await host.settle();
-      expect(ActorRef.cellOf(watched).watchers?.size).toBe(1);
+      expect(ActorRef.cellOf(watched).watcherCount).toBe(1);
       watcher.crash('boom');
       await host.advance(1_000);
-      expect(ActorRef.cellOf(watched).watchers?.size).toBe(0);
+      expect(ActorRef.cellOf(watched).watcherCount).toBe(0);
       watched.stop();
       await host.advance(1_000);
       expect(seen).toEqual([]);

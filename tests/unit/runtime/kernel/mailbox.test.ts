@@ -3,15 +3,42 @@ import { Mailbox } from '#runtime/kernel/mailbox.ts';
 import { seededRandom } from '#runtime/simulation/random.ts';
 
 class OpenMailbox extends Mailbox {
+  readonly #capacity: number;
+  #inHand = false;
+
+  constructor(capacity: number) {
+    super();
+    this.#capacity = capacity;
+  }
+
+  override get capacity(): number {
+    return this.#capacity;
+  }
+
+  protected override get isInHand(): boolean {
+    return this.#inHand;
+  }
+
   put(code: number, body: unknown): boolean {
     return this.push(code, body);
   }
 
   get(): readonly [number, unknown] | undefined {
     if (!this.take()) return undefined;
-    const message = [this.code, this.body] as const;
+    this.#inHand = true;
+    const message = [this.slotCode, this.slotBody] as const;
     this.letGo();
+    this.#inHand = false;
     return message;
+  }
+
+  /** Takes one and does `meanwhile` with it in hand. */
+  holding(meanwhile: () => void): void {
+    if (!this.take()) throw new Error('nothing to hold');
+    this.#inHand = true;
+    meanwhile();
+    this.letGo();
+    this.#inHand = false;
   }
 }
 
@@ -24,6 +51,18 @@ describe('a mailbox', () => {
     mailbox.get();
     expect(mailbox.put(0, 'fits again')).toBe(true);
     expect(mailbox.put(0, 'one too many')).toBe(false);
+  });
+
+  it.each([1, 2, 9, 100])('holds %i messages besides the one in hand', (capacity) => {
+    const mailbox = new OpenMailbox(capacity);
+    mailbox.put(0, 'in hand');
+    mailbox.holding(() => {
+      expect(mailbox.depth).toBe(0);
+      for (let i = 0; i < capacity; i++) expect(mailbox.put(i, i)).toBe(true);
+      expect(mailbox.put(0, 'one too many')).toBe(false);
+    });
+    for (let i = 0; i < capacity; i++) expect(mailbox.get()).toEqual([i, i]);
+    expect(mailbox.get()).toBeUndefined();
   });
 
   it('keeps codes, negative ones too, with their bodies', () => {
