@@ -65,11 +65,20 @@ export interface PairOptions {
   readonly connect?: (tools: { readonly host: VirtualHost; readonly dial: () => Wire }) => SocketLike | Promise<SocketLike>;
   readonly client?: Partial<LinkClientOptions<Note, Note>>;
   readonly server?: Partial<LinkServerOptions<Note, Note>>;
-  readonly onServerMessage?: (note: Note, session: LinkSession<Note, Note>) => void;
+  /** What the server's owner does with a message; the promise says when it has consumed it. */
+  readonly onServerMessage?: (note: Note, session: LinkSession<Note, Note>) => void | Promise<void>;
+  readonly onClientMessage?: (note: Note) => void | Promise<void>;
 }
 
 export function openPair(options: PairOptions = {}): LinkPair {
-  const { seed = 1, limits = {}, wire: wireOptions = {}, connect = ({ dial }) => dial().client, onServerMessage } = options;
+  const {
+    seed = 1,
+    limits = {},
+    wire: wireOptions = {},
+    connect = ({ dial }) => dial().client,
+    onServerMessage,
+    onClientMessage,
+  } = options;
   const host = virtualHost(seed);
   const serverKey = generateKeyPair(seededEntropy(seed));
   const clientKey = generateKeyPair(seededEntropy(seed + 1));
@@ -91,7 +100,7 @@ export function openPair(options: PairOptions = {}): LinkPair {
       sessions.push(seen);
       session.onMessage((note) => {
         seen.received.push(note);
-        onServerMessage?.(note, session);
+        return onServerMessage?.(note, session);
       });
       session.onSuspended(() => seen.events.push('suspended'));
       session.onResumed(() => seen.events.push('resumed'));
@@ -122,7 +131,10 @@ export function openPair(options: PairOptions = {}): LinkPair {
     hello: () => ({ greeting: events.length }),
     decode: decodeNote,
     onOpen: ({ resumed }) => void events.push(resumed ? 'resumed' : 'open'),
-    onMessage: (note) => void received.push(note),
+    onMessage(note) {
+      received.push(note);
+      return onClientMessage?.(note);
+    },
     onSuspended: (reason) => void events.push(`suspended ${reason}`),
     onRefused: (reason, final) => void events.push(`refused ${reason}${final ? ' for good' : ''}`),
     onLost: (notes) => void lost.push(...notes),
