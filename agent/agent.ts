@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import { WebSocket } from 'ws';
 
+import { laneOfReport } from '#actors/contract/agent-lanes.ts';
 import { ToAgent, type FromAgent } from '#actors/contract/agent-link.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
 import { attemptActor } from '#agent/attempt/attempt.actor.ts';
@@ -124,6 +125,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
             serverKey: membership.gridKey,
             hello,
             decode: (raw) => ToAgent.parse(raw),
+            lane: laneOfReport,
             ...events,
           }),
         onRefused: options.onRefused,

@@ -283,7 +283,13 @@ export const deviceActor = defineActor({
         unanswered.delete(fenceText(fence));
         command({ type: 'upload', fence, ...(put === undefined ? {} : { put }) });
       },
-      fromAgent,
+      fromAgent({ message, consumed }) {
+        try {
+          fromAgent(message);
+        } finally {
+          consumed();
+        }
+      },
       suspended() {
         suspended = true;
         args.placement().hold({ device, sessionEpoch, why: 'suspended', on: true });

@@ -20,8 +20,8 @@ export const DeviceProtocol = protocol('device', {
   stopAttempt: tell<{ partition: number; fence: Fence; reason: 'cancelled' | 'superseded' | 'paused' }>(),
   voteSettled: tell<{ fence: Fence; outcome: 'accepted' | 'refused'; reason?: string }>(),
   upload: tell<{ fence: Fence; put?: SignedRequest }>(),
-  /** From the link: a message that was parsed against the contract. */
-  fromAgent: tell<FromAgent>(),
+  /** From the link: a message that was parsed against the contract. `consumed` gives the agent its credit back. */
+  fromAgent: tell<{ message: FromAgent; consumed: () => void }>(),
   /** From the link: the socket is lost; the session may still be resumed. */
   suspended: tell(),
   resumed: tell(),

@@ -74,7 +74,9 @@ export const devicesActor = defineActor({
           session.attach({
             message(message) {
               // A full mailbox means that this coordinator does not keep up; the agent's votes wait in its journal.
-              if (ref.fromAgent(message) === 'full') link.close('the coordinator does not keep up');
+              const { promise, resolve } = Promise.withResolvers<void>();
+              if (ref.fromAgent({ message, consumed: resolve }) === 'full') link.close('the coordinator does not keep up');
+              return promise;
             },
             suspended: () => void ref.suspended(),
             resumed: () => void ref.resumed(),

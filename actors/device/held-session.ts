@@ -3,7 +3,8 @@ import type { LinkSession } from '#runtime/link/session.ts';
 
 /** What a session's actor hears of its link. */
 export interface SessionListener {
-  message(message: FromAgent): void;
+  /** Fulfilled when the message is consumed: until then it fills the agent's window. */
+  message(message: FromAgent): Promise<void>;
   suspended(): void;
   resumed(): void;
   closed(reason: string): void;
@@ -25,7 +26,12 @@ export function holdSession(link: LinkSession<FromAgent, ToAgent>): HeldSession 
     if (attached === null) waiting.push(event);
     else event(attached);
   }
-  link.onMessage((message) => hear((l) => l.message(message)));
+  link.onMessage((message) => {
+    if (attached !== null) return attached.message(message);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    waiting.push((l) => void l.message(message).then(resolve));
+    return promise;
+  });
   link.onSuspended(() => hear((l) => l.suspended()));
   link.onResumed(() => hear((l) => l.resumed()));
   link.onClosed((reason) => hear((l) => l.closed(reason)));

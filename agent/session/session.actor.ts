@@ -50,6 +50,9 @@ export interface SessionArgs {
   readonly onState: (connected: boolean) => void;
 }
 
+/** Most of them are of attempts that had ended; commands on the way are never so many. */
+const STOPS_REMEMBERED = 10_000;
+
 interface HeldAttempt {
   readonly ref: AttemptRef;
   readonly fence: Fence;
@@ -61,6 +64,8 @@ export const sessionActor = defineActor({
   start(context, args: SessionArgs) {
     const { journal, epochs, log } = args;
     const attempts = new Map<string, HeldAttempt>();
+    /** Attempts that were stopped and are not here: ended already, or not begun. */
+    const stoppedEarly = new Set<string>();
     /** Votes handed to the link in this session; the others are sent as soon as it takes them. */
     const sent = new Map<string, number>();
     let connected = false;
@@ -77,8 +82,11 @@ export const sessionActor = defineActor({
     const link = args.openLink(
       {
         onOpen: ({ resumed }) => void context.self.opened({ resumed }),
-        onMessage: (message) => {
-          if (context.self.message(message) !== 'accepted') log.error({ type: message.type }, 'command lost: the mailbox is full');
+        onMessage(message) {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          // The link ends the session by this, and the grid gets back what it sent.
+          if (context.self.message({ message, consumed: resolve }) === 'full') throw new Error(`no room for the command ${message.type}`);
+          return promise;
         },
         onSuspended: () => void context.self.suspended(),
         onRefused: (reason, final) => void context.self.refused({ reason, final }),
@@ -133,7 +141,7 @@ export const sessionActor = defineActor({
 
     async function run(command: RunCommand): Promise<void> {
       const key = fenceText(command.fence);
-      if (attempts.has(key)) return;
+      if (attempts.has(key) || stoppedEarly.delete(key)) return;
       if (!(await epochs.admit(command.partition, command.fence.epoch))) {
         log.warn({ fence: key, partition: command.partition }, 'command of a lower epoch refused');
         return;
@@ -172,13 +180,22 @@ export const sessionActor = defineActor({
       await context.stopChild(`attempt-${key}`);
     }
 
+    /** The stop goes by the link's quick lane: its command may still be on the way. */
+    async function stop(fence: Fence): Promise<void> {
+      const key = fenceText(fence);
+      if (attempts.has(key)) return stopAttempt(fence);
+      stoppedEarly.add(key);
+      const [oldest] = stoppedEarly;
+      if (stoppedEarly.size > STOPS_REMEMBERED && oldest !== undefined) stoppedEarly.delete(oldest);
+    }
+
     async function obey(message: ToAgent): Promise<void> {
       switch (message.type) {
         case 'run':
           return run(message);
         case 'stop':
           // A stop from a lower epoch may be a zombie's: the attempt's owner of today will say so itself.
-          if (await epochs.admit(message.partition, message.fence.epoch)) await stopAttempt(message.fence);
+          if (await epochs.admit(message.partition, message.fence.epoch)) await stop(message.fence);
           return;
         case 'voteSettled': {
           const key = fenceText(message.fence);
@@ -238,7 +255,13 @@ export const sessionActor = defineActor({
         sendVotes();
         sendBeat();
       },
-      message: obey,
+      async message({ message, consumed }) {
+        try {
+          await obey(message);
+        } finally {
+          consumed();
+        }
+      },
       suspended() {
         connected = false;
         args.onState(false);

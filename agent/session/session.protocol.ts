@@ -12,7 +12,8 @@ export interface SessionReport {
 /** The agent's side of the link: obeys commands, keeps votes until they are settled, beats. */
 export const SessionProtocol = protocol('session', {
   opened: tell<{ resumed: boolean }>(),
-  message: tell<ToAgent>(),
+  /** From the link. `consumed` gives the grid its credit back: not before the command was carried out or refused. */
+  message: tell<{ message: ToAgent; consumed: () => void }>(),
   suspended: tell(),
   refused: tell<{ reason: string; final: boolean }>(),
   /** From attempts and models. */
