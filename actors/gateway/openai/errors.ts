@@ -2,6 +2,8 @@ import type { Failure } from '#actors/generation/generation.state.ts';
 import { GridError, isListed, statusOf } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
+import { RateLimited } from './admission.ts';
+
 /**
  * Errors as OpenAI's clients know them: they choose their error class by the status and show `message`; programs look at
  * `code` and `param`.
@@ -55,6 +57,7 @@ function reply(status: number, code: string | null, message: string, param: stri
 
 /** What is answered to any thrown value. Nothing of a defect is shown but the request's id, which finds it in the log. */
 export function openAiError(error: unknown, requestId: string): OpenAiErrorReply {
+  if (error instanceof RateLimited && error.admission.limit === 'budget') return reply(429, 'insufficient_quota', error.message);
   if (error instanceof BadChatRequest) return reply(400, error.openAiCode, error.message, error.path ?? null);
   if (isListed(error) && statusOf(error) !== 500) {
     const message = error.fix === undefined ? error.message : `${error.message} ${error.fix}`;
@@ -69,8 +72,8 @@ export function openAiError(error: unknown, requestId: string): OpenAiErrorReply
 }
 
 /** The model is not offered by any machine, or not to this key. */
-export function modelNotFound(model: string): OpenAiErrorReply {
-  return reply(404, 'model_not_found', `The model '${model}' does not exist or you do not have access to it.`, 'model');
+export function modelNotFound(model: string): GridError {
+  return new GridError('NOT_FOUND', `The model '${model}' does not exist or you do not have access to it.`, { path: 'model' });
 }
 
 /**

@@ -9,9 +9,9 @@ type Path = readonly PropertyKey[];
 
 /** Fields of OpenAI's API that this grid knows of and does not serve. */
 const NOT_SERVED = new Set([
-  'audio', 'function_call', 'functions', 'logit_bias', 'logprobs', 'modalities', 'moderation', 'n', 'name', 'frequency_penalty', 'presence_penalty',
-  'parallel_tool_calls', 'prediction', 'prompt_cache_key', 'prompt_cache_retention', 'reasoning_effort', 'refusal', 'response_format', 'safety_identifier',
-  'service_tier', 'tool_call_id', 'tool_calls', 'tool_choice', 'tools', 'top_logprobs', 'verbosity', 'web_search_options', 'include_obfuscation',
+  'audio', 'function_call', 'functions', 'modalities', 'moderation', 'name', 'prediction', 'prompt_cache_key', 'prompt_cache_retention', 'reasoning_effort',
+  'refusal', 'safety_identifier', 'service_tier', 'verbosity', 'web_search_options', 'include_obfuscation', 'best_of', 'suffix', 'background', 'conversation',
+  'previous_response_id', 'include', 'max_tool_calls', 'prompt', 'truncation', 'reasoning',
 ]); // prettier-ignore
 
 /** `messages[0].content`; a key of the client's own making is cut to a sane length. */
@@ -54,7 +54,7 @@ function describe(issue: Issue): string {
   if (issue.code === 'invalid_type') return `expected ${issue.expected}`;
   if (issue.code === 'invalid_value') return `supported: ${choices(issue.values)}`;
   if (issue.code === 'invalid_union')
-    return issue.path.at(-1) === 'role' ? 'supported: "system", "developer", "user", "assistant"' : 'expected a string or a list';
+    return issue.path.at(-1) === 'role' ? 'supported: "system", "developer", "user", "assistant", "tool"' : 'expected a string or a list';
   return issue.message;
 }
 

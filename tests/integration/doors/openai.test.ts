@@ -115,8 +115,8 @@ describe('the OpenAI door, with the official client', () => {
       expect(stranger).toMatchObject({ status: 401, code: 'invalid_api_key' });
     }
     const fields: readonly [object, string, string][] = [
-      [{ tools: [{ type: 'function', function: { name: 'f' } }] }, 'tools', 'unsupported_parameter'],
-      [{ n: 2 }, 'n', 'unsupported_value'],
+      [{ functions: [{ name: 'f' }] }, 'functions', 'unsupported_parameter'],
+      [{ n: 200 }, 'n', 'invalid_value'],
       [{ temperature: 9 }, 'temperature', 'invalid_value'],
       [{ messages: [] }, 'messages', 'invalid_value'],
       [{ messages: [{ role: 'user', content: 7 }] }, 'messages[0].content', 'invalid_value'],

@@ -37,7 +37,7 @@ const cases: [what: string, reply: OpenAiErrorReply, seen: unknown, expected: ob
     PermissionDeniedError,
     { status: 403, code: 'permission_denied' },
   ],
-  ['no such model', modelNotFound('gpt-9'), NotFoundError, { status: 404, code: 'model_not_found', param: 'model' }],
+  ['no such model', openAiError(modelNotFound('gpt-9'), 'req-1'), NotFoundError, { status: 404, code: 'model_not_found', param: 'model' }],
   [
     'no such model, said by an actor',
     openAiError(new GridError('NOT_FOUND', 'no', { path: 'model' }), 'r'),

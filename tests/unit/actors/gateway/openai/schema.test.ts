@@ -6,6 +6,8 @@ import { BadChatRequest, openAiError } from '#actors/gateway/openai/errors.ts';
 import { type ChatRequest, parseChatRequest } from '#actors/gateway/openai/schema.ts';
 
 const minimal = { model: 'tiny', messages: [{ role: 'user', content: 'hi' }] };
+const TOOL = { type: 'function', function: { name: 'f', parameters: { type: 'object', properties: { a: { type: 'integer' } } } } };
+const schemaFormat = (schema: unknown) => ({ type: 'json_schema', json_schema: { name: 's', schema } });
 const parse = (body: unknown): ChatRequest => parseChatRequest(body, () => 4711);
 
 function refusal(body: unknown): { message: string; param: string | null; code: string | null } {
@@ -23,8 +25,8 @@ function refusal(body: unknown): { message: string; param: string | null; code: 
 describe('a chat request', () => {
   it('needs a model and messages, and gets OpenAI’s defaults', () => {
     expect(parse(minimal)).toEqual({
-      model: 'tiny', messages: minimal.messages, stream: false, includeUsage: false,
-      sampling: { maxTokens: 1_000_000, temperature: 1, topP: 1, seed: 4711, stop: [] },
+      model: 'tiny', stream: false, includeUsage: false, n: 1, logprobs: false, calls: false,
+      request: { messages: minimal.messages, sampling: { maxTokens: 1_000_000, temperature: 1, topP: 1, seed: 4711, stop: [], seedPerPosition: true } },
     }); // prettier-ignore
   });
 
@@ -40,8 +42,16 @@ describe('a chat request', () => {
       ],
     }); // prettier-ignore
     expect(request.stream && request.includeUsage).toBe(true);
-    expect(request.sampling).toEqual({ maxTokens: 9, temperature: 0, topP: 0.5, seed: 0xffff_ffff, stop: ['a', 'b'] });
-    expect(request.messages).toEqual([
+    expect(request.request.sampling).toEqual({ maxTokens: 9, temperature: 0, topP: 0.5, seed: 0xffff_ffff, stop: ['a', 'b'] });
+    expect(parse({ ...minimal, top_k: 5, min_p: 0.1, logit_bias: { 7: -100 }, frequency_penalty: 1, presence_penalty: -1, logprobs: true, top_logprobs: 3, n: 2 })).toMatchObject({
+      n: 2, logprobs: true,
+      request: { sampling: { topK: 5, minP: 0.1, logitBias: [{ token: 7, bias: -100 }], frequencyPenalty: 1, presencePenalty: -1, logprobs: 3 } },
+    }); // prettier-ignore
+    expect(parse({ ...minimal, tools: [TOOL], tool_choice: 'required', parallel_tool_calls: false })).toMatchObject({
+      calls: true,
+      request: { toolUse: { choice: 'required', parallel: false, tools: [{ name: 'f' }] }, grammar: expect.stringContaining('root ::=') },
+    });
+    expect(request.request.messages).toEqual([
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: 'one\ntwo' },
       { role: 'assistant', content: 'three' },
@@ -67,13 +77,13 @@ describe('a chat request', () => {
   });
 
   it('may give the limit by either name', () => {
-    expect(parse({ ...minimal, max_tokens: 5 }).sampling.maxTokens).toBe(5);
-    expect(parse({ ...minimal, max_tokens: 5, max_completion_tokens: 5 }).sampling.maxTokens).toBe(5);
-    expect(parse({ ...minimal, stop: 'x' }).sampling.stop).toEqual(['x']);
+    expect(parse({ ...minimal, max_tokens: 5 }).request.sampling.maxTokens).toBe(5);
+    expect(parse({ ...minimal, max_tokens: 5, max_completion_tokens: 5 }).request.sampling.maxTokens).toBe(5);
+    expect(parse({ ...minimal, stop: 'x' }).request.sampling.stop).toEqual(['x']);
   });
 
   it('may ask for a top_p of 0: the likeliest token only', () => {
-    expect(parse({ ...minimal, top_p: 0 }).sampling.topP).toBeGreaterThan(0);
+    expect(parse({ ...minimal, top_p: 0 }).request.sampling.topP).toBeGreaterThan(0);
   });
 
   const user = (content: unknown) => ({ ...minimal, messages: [{ role: 'user', content }] });
@@ -85,18 +95,50 @@ describe('a chat request', () => {
     ['empty messages', { ...minimal, messages: [] }, 'messages', 'invalid_value', /messages/],
     ['a model that is a number', { ...minimal, model: 3 }, 'model', 'invalid_type', /expected string/],
     ['a field that nobody knows', { ...minimal, top_q: 1 }, 'top_q', 'unknown_parameter', /Unknown parameter: 'top_q'/],
-    ['tools', { ...minimal, tools: [] }, 'tools', 'unsupported_parameter', /not supported/],
+    ['functions of the old kind', { ...minimal, functions: [] }, 'functions', 'unsupported_parameter', /not supported/],
+    ['a choice among no tools', { ...minimal, tool_choice: 'required' }, 'tool_choice', 'invalid_value', /needs 'tools'/],
     [
-      'a JSON schema',
-      { ...minimal, response_format: { type: 'json_schema', json_schema: {} } },
-      'response_format.type',
+      'a choice of a tool that is not there',
+      { ...minimal, tools: [TOOL], tool_choice: { type: 'function', function: { name: 'g' } } },
+      'tool_choice',
       'invalid_value',
-      /supported: "text"/,
+      /'g'/,
     ],
-    ['log probabilities', { ...minimal, logprobs: true }, 'logprobs', 'unsupported_value', /not supported.*with that value/],
-    ['several choices', { ...minimal, n: 2 }, 'n', 'unsupported_value', /not supported/],
-    ['a penalty', { ...minimal, frequency_penalty: 0.5 }, 'frequency_penalty', 'unsupported_value', /not supported/],
-    ['a bias', { ...minimal, logit_bias: { 5: 1 } }, 'logit_bias', 'unsupported_parameter', /not supported/],
+    ['two tools of one name', { ...minimal, tools: [TOOL, TOOL] }, 'tools[1].function.name', 'invalid_value', /another tool/],
+    ['a tool of another kind', { ...minimal, tools: [{ type: 'web_search' }] }, 'tools[0].type', 'invalid_value', /function/],
+    [
+      'a schema that cannot be enforced',
+      { ...minimal, response_format: schemaFormat({ type: 'string', pattern: 'x' }) },
+      'response_format.json_schema.schema.pattern',
+      'invalid_schema',
+      /cannot be enforced/,
+    ],
+    [
+      'a tool whose schema cannot be enforced',
+      {
+        ...minimal,
+        tools: [
+          {
+            type: 'function',
+            function: { name: 'f', parameters: { type: 'object', properties: { a: { type: 'string', pattern: 'x' } } } },
+          },
+        ],
+      },
+      'tools[0].function.parameters.properties.a.pattern',
+      'invalid_schema',
+      /cannot be enforced/,
+    ],
+    ['alternatives without log probabilities', { ...minimal, top_logprobs: 2 }, 'top_logprobs', 'invalid_value', /logprobs/],
+    ['too many choices', { ...minimal, n: 129 }, 'n', 'invalid_value', /n/],
+    ['a penalty out of range', { ...minimal, frequency_penalty: 3 }, 'frequency_penalty', 'invalid_value', /frequency/],
+    ['a bias on a word', { ...minimal, logit_bias: { word: 1 } }, 'logit_bias.word', 'invalid_value', /logit_bias/],
+    [
+      'a tool’s answer to nothing',
+      { ...minimal, messages: [{ role: 'tool', content: 'x' }] },
+      'messages[0].tool_call_id',
+      'missing_required_parameter',
+      /tool_call_id/,
+    ],
     ['a temperature above 2', { ...minimal, temperature: 2.5 }, 'temperature', 'invalid_value', /temperature/],
     ['a temperature in words', { ...minimal, temperature: 'hot' }, 'temperature', 'invalid_type', /expected number/],
     ['no tokens', { ...minimal, max_tokens: 0 }, 'max_tokens', 'invalid_value', /max_tokens/],
@@ -126,7 +168,7 @@ describe('a chat request', () => {
     ],
     [
       'a role that does not exist',
-      { ...minimal, messages: [{ role: 'tool', content: 'x' }] },
+      { ...minimal, messages: [{ role: 'robot', content: 'x' }] },
       'messages[0].role',
       'invalid_value',
       /supported: "system"/,
@@ -146,13 +188,6 @@ describe('a chat request', () => {
       /content/,
     ],
     ['a name', { ...minimal, messages: [{ role: 'user', content: 'x', name: 'y' }] }, 'messages[0].name', 'unsupported_parameter', /name/],
-    [
-      'tool calls',
-      { ...minimal, messages: [{ role: 'assistant', content: 'x', tool_calls: [] }] },
-      'messages[0].tool_calls',
-      'unsupported_parameter',
-      /tool_calls/,
-    ],
     ['a number for content', user(5), 'messages[0].content', 'invalid_value', /a string or a list/],
     ['a picture', user([{ type: 'text', text: 'a' }, { type: 'image_url', image_url: { url: 'x' } }]), 'messages[0].content[1].type', 'invalid_value', /supported: "text"/], // prettier-ignore
     [
@@ -209,8 +244,8 @@ describe('a chat request', () => {
         try {
           const request = parse(body);
           taken += 1;
-          SamplingOptions.parse(request.sampling);
-          for (const each of request.messages) ChatMessage.parse(each);
+          SamplingOptions.parse(request.request.sampling);
+          for (const each of request.request.messages ?? []) ChatMessage.parse(each);
         } catch (error) {
           if (!(error instanceof BadChatRequest)) throw error;
           expect(error.message.length).toBeLessThan(1000);
@@ -225,5 +260,6 @@ describe('a chat request', () => {
 /** Every field that the API takes. */
 const parsedKeys: Record<string, true> = Object.fromEntries(
   ['model', 'messages', 'stream', 'stream_options', 'max_tokens', 'max_completion_tokens', 'temperature', 'top_p', 'seed', 'stop', 'n', 'frequency_penalty',
-    'presence_penalty', 'logprobs', 'response_format', 'user', 'metadata', 'store'].map((key) => [key, true]),
+    'presence_penalty', 'logprobs', 'response_format', 'user', 'metadata', 'store', 'top_k', 'min_p', 'logit_bias', 'top_logprobs', 'tools', 'tool_choice',
+    'parallel_tool_calls', 'service_tier'].map((key) => [key, true]),
 ); // prettier-ignore
