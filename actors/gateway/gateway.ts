@@ -24,6 +24,7 @@ import { deviceRoutes } from './api/device-routes.ts';
 import { enrolRoute } from './api/enrol-route.ts';
 import { jobRoutes } from './api/job-routes.ts';
 import { modelRoutes } from './api/model-routes.ts';
+import { usageRoutes } from './api/usage-routes.ts';
 import { openAgentSocket } from './agent-socket.ts';
 import { sendProblem } from './door.ts';
 import { openJobSocket } from './job-socket.ts';
@@ -90,6 +91,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   deviceRoutes(app, args);
   modelRoutes(app, args);
   adminRoutes(app, args);
+  usageRoutes(app, args);
   openaiRoutes(app, args);
   await serveUi(app, args.uiFolder);
 

@@ -14,7 +14,7 @@ interface Begun {
   readonly head: AnswerHead;
   readonly entered: Entered;
   readonly choices: readonly TextChoice[];
-  start(sink: ReplySink): Reply;
+  readonly start: (sink: ReplySink) => Reply;
 }
 
 async function begin(context: OpenAiContext, call: Call): Promise<Begun> {

@@ -5,11 +5,14 @@ import { GridError } from '#runtime/errors.ts';
 import { authenticate, bearerOf, serverRefusal } from '../door.ts';
 import type { GatewayArgs } from '../gateway.ts';
 import { Door } from './admission.ts';
-import { serveChat } from './chat.ts';
+import { batchRoutes } from './batch-routes.ts';
+import { Batches } from './batches.ts';
+import { chatWhole, serveChat } from './chat.ts';
 import { modelList, modelObject } from './chunks.ts';
-import { serveCompletion } from './completions.ts';
+import { completionWhole, serveCompletion } from './completions.ts';
 import { type OpenAiContext, retryHeaders, sendWhole } from './endpoint.ts';
 import { modelNotFound, openAiError } from './errors.ts';
+import { fileRoutes } from './files.ts';
 import { KeptStreams } from './kept-streams.ts';
 import { streamRoutes } from './stream-routes.ts';
 import { embeddingWhole, rerankWhole } from './tasks.ts';
@@ -70,5 +73,15 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
     }
 
     streamRoutes(scope, context);
+    fileRoutes(scope, context);
+    const batches = new Batches(context, {
+      '/v1/chat/completions': chatWhole,
+      '/v1/completions': completionWhole,
+      '/v1/embeddings': embeddingWhole,
+      '/v1/rerank': rerankWhole,
+    });
+    batchRoutes(scope, context, batches);
+    scope.addHook('onListen', async () => batches.resume());
+    scope.addHook('onClose', async () => batches.close());
   });
 }

@@ -39,9 +39,12 @@ const MOST_DEPTH = 64;
 const CHAR = String.raw`[^"\\\x7F\x00-\x1F] | "\\" ["\\/bfnrt]`;
 const INTEGER = '"-"? ("0" | [1-9] [0-9]{0,14})';
 const NUMBER = `${INTEGER} ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?`;
+const DATE = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])';
+const TIME = '("0" [0-9] | "1" [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] "Z"';
 const FORMATS: Readonly<Record<string, string>> = {
-  date: '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
-  time: '("0" [0-9] | "1" [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] "Z"',
+  date: DATE,
+  time: TIME,
+  'date-time': `${DATE} "T" ${TIME}`,
   uuid: '[0-9a-f]{8} "-" [0-9a-f]{4} "-4" [0-9a-f]{3} "-" [89ab] [0-9a-f]{3} "-" [0-9a-f]{12}',
 };
 
@@ -200,9 +203,9 @@ export class SchemaWriter {
     const least = whole(schema['minLength'], 0, under(at, 'minLength'));
     const most = schema['maxLength'] === undefined ? undefined : whole(schema['maxLength'], 0, under(at, 'maxLength'));
     if (format !== undefined) {
-      const pattern = format === 'date-time' ? `${FORMATS['date'] ?? ''} "T" ${FORMATS['time'] ?? ''}` : FORMATS[String(format)];
+      const pattern = typeof format === 'string' ? FORMATS[format] : undefined;
       if (pattern === undefined || schema['minLength'] !== undefined || most !== undefined)
-        throw new UnsupportedSchema(under(at, 'format'), `the format '${String(format)}' cannot be enforced here`);
+        throw new UnsupportedSchema(under(at, 'format'), `the format ${JSON.stringify(format)} cannot be enforced here`);
       return this.#gbnf.rule('string', String.raw`"\"" ${pattern} "\""`);
     }
     if (Math.max(least, most ?? 0) > MOST_REPEATS) throw new UnsupportedSchema(under(at, 'maxLength'), `more than ${MOST_REPEATS}`);
