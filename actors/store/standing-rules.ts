@@ -6,8 +6,8 @@ import type { Lesson, StandingRow } from './store.ts';
  * A device starts with a = 0.8 and b = 0.2: one fifth of all machines is assumed to be bad. A vote that its peers confirm
  * is worth 0.8, because the peers may be bad as well; one that a trusted device confirms is worth 1. A strike throws the
  * device back to the start, with b raised by all strikes so far: from then on it has to be confirmed more often than
- * before. Two strikes, and more than one in twenty results wrong, is quarantine: no more work, and votes that are open
- * count no more.
+ * before. Three strikes, and more than one in twenty results wrong, is quarantine: no more work, and votes that are open
+ * count no more. (With two, honest devices that colluders had outvoted were expelled twice as often.)
  *
  * Source: beta reputation (Jøsang, Ismail 2002) with the credibility of Sarmenta's sabotage tolerance (2002) as its prior;
  * the figures come from the simulation that `npm run bench -- trust` repeats on the real actors.
@@ -19,7 +19,7 @@ export const PRIOR_A = 1 - ASSUMED_BAD;
 export const PRIOR_B = ASSUMED_BAD;
 /** Worth of one agreement with peers, when a trusted device's is 1. */
 const AGREEMENT = 1 - ASSUMED_BAD;
-const QUARANTINE_STRIKES = 2;
+const QUARANTINE_STRIKES = 3;
 const QUARANTINE_SHARE = 0.05;
 
 /** A standing while lessons are applied to it. */

@@ -30,13 +30,13 @@ describe('a standing', () => {
     expect(after(...times(100, 'voted'), 'strike', 'strike')).toMatchObject({ a: 0.8, b: 2.2, strikes: 2, quarantine: null });
   });
 
-  it('ends in quarantine with two strikes among fewer than 40 results', () => {
-    expect(after(...times(39, 'voted'), 'strike', 'strike').quarantine).toBe('2 of 39 results were wrong; the last: because');
-    expect(after(...times(40, 'voted'), 'strike', 'strike').quarantine).toBeNull();
-    expect(after('voted', 'strike').quarantine).toBeNull();
+  it('ends in quarantine with three strikes among fewer than 60 results', () => {
+    expect(after(...times(59, 'voted'), ...times(3, 'strike')).quarantine).toBe('3 of 59 results were wrong; the last: because');
+    expect(after(...times(60, 'voted'), ...times(3, 'strike')).quarantine).toBeNull();
+    expect(after('voted', 'strike', 'strike').quarantine).toBeNull();
   });
 
   it('keeps the first reason of its quarantine', () => {
-    expect(after('voted', 'quarantine', 'strike', 'strike').quarantine).toBe('because');
+    expect(after('voted', 'quarantine', ...times(3, 'strike')).quarantine).toBe('because');
   });
 });
