@@ -8,6 +8,7 @@ import { deviceCommands } from './commands/device-commands.ts';
 import { jobCommands } from './commands/job-commands.ts';
 import { version } from './commands/settings.ts';
 import { upCommand } from './commands/up-command.ts';
+import { logCommand } from './commands/log-command.ts';
 import { verifyCommand } from './commands/verify-command.ts';
 
 /** The one command. Exit codes: 0 done, 1 the work failed, 2 wrong usage or bad input, 3 cannot reach the grid, 130 interrupted. */
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
   adminCommands(program);
   modelCommands(program);
   verifyCommand(program);
+  logCommand(program);
   // Subcommands take over only the settings that exist when they are made.
   for (const command of program.commands) for (const inner of [command, ...command.commands]) inner.exitOverride();
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { Limits, View } from './job-spec.ts';
+import { Limits, Trust, View } from './job-spec.ts';
 import { Label, MAX_SHARDS, OBJECT_LIMIT } from './primitives.ts';
 
 /**
@@ -47,6 +47,7 @@ export const JobFile = z.strictObject({
   merge: z.strictObject({ module: FilePath.optional(), args: Arguments }).optional(),
   limits: Limits.prefault({}),
   quorum: z.number().int().min(1).max(9).optional(),
+  trust: Trust.optional(),
   maxFailures: z.number().int().min(1).max(100).optional(),
   priority: z.number().int().min(-100).max(100).optional(),
   view: View.optional(),

@@ -35,6 +35,8 @@ export const JobSummary = z.strictObject({
   counts: ShardCounts,
   votes: z.number().int(),
   quorum: z.number().int(),
+  /** The error that the job allows, when it goes by belief in its devices and not by a count of votes. */
+  maxError: z.number().optional(),
   /** False for quorum 1: nobody checked the results. */
   verified: z.boolean(),
   module: Sha256,
@@ -86,6 +88,7 @@ export const ShardDetail = z.strictObject({
   index: z.number().int(),
   state: ShardState,
   quorum: z.number().int(),
+  maxError: z.number().optional(),
   output: ObjectRef.nullable(),
   votes: z.array(VoteDetail),
   attempts: z.array(AttemptDetail),
@@ -111,6 +114,26 @@ export const DeviceSummary = z.strictObject({
   enrolledAt: z.number(),
 });
 export type DeviceSummary = z.infer<typeof DeviceSummary>;
+
+/** What a device has earned: it is believed right with `belief`, in each app by itself. */
+export const DeviceTrust = z.strictObject({
+  device: DeviceId,
+  /** Who vouches for it. */
+  principal: z.string(),
+  trusted: z.boolean(),
+  apps: z.array(
+    z.strictObject({
+      app: Sha256,
+      belief: z.number(),
+      results: z.number().int(),
+      strikes: z.number().int(),
+      /** Why it gets no work of the app; null when it does. */
+      quarantine: z.string().nullable(),
+      updatedAt: z.number(),
+    }),
+  ),
+});
+export type DeviceTrust = z.infer<typeof DeviceTrust>;
 
 export interface ProblemJson {
   code: string;

@@ -87,12 +87,13 @@ export function verifyInclusion({ leafHash: leaf, index, size, proof, root }: In
   return last === 0 && equal(hash, root);
 }
 
-function nodeHash(left: Uint8Array, right: Uint8Array, sha256: Sha256Function): Uint8Array {
+/** Hash of an inner node. */
+export function nodeHash(left: Uint8Array, right: Uint8Array, sha256: Sha256Function): Uint8Array {
   return sha256(join(NODE, left, right));
 }
 
 /** Largest power of two below n, for n > 1. */
-function splitOf(n: number): number {
+export function splitOf(n: number): number {
   let split = 1;
   while (split * 2 < n) split *= 2;
   return split;
@@ -107,6 +108,6 @@ function join(prefix: number, a: Uint8Array, b: Uint8Array): Uint8Array {
 }
 
 /** Roots are public: time may tell. */
-function equal(a: Uint8Array, b: Uint8Array): boolean {
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

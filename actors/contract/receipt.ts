@@ -4,6 +4,7 @@ import { canonicalJson } from '#runtime/identity/canonical.ts';
 
 import { fromHex, toHex } from './hex.ts';
 import type { JobSpec } from './job-spec.ts';
+import { headProblem, isInLog, LogProof } from './manifest-log.ts';
 import { inclusionProof, leafHash, type Sha256Function, verifyInclusion } from './merkle.ts';
 import { DeviceId, Fence, fenceText, JobId, Label, MAX_SHARDS, ObjectRef, PublicKey, Sha256, Signature } from './primitives.ts';
 
@@ -81,11 +82,14 @@ export const ReceiptLeaf = z.strictObject({
   shard: z.number().int().min(0).max(MAX_SHARDS),
   output: ObjectRef,
   votes: z.array(SealedVote).min(1).max(MAX_VOTES),
+  /** What decided: so many equal votes, belief in their devices, or the word of a trusted one. From manifests of version 2 on. */
+  by: z.enum(['quorum', 'belief', 'core']).optional(),
+  /** How far the result was believed when the job was sealed; null when votes were only counted. */
+  belief: z.number().min(0).max(1).nullable().optional(),
 });
 export type ReceiptLeaf = z.infer<typeof ReceiptLeaf>;
 
-export const Manifest = z.strictObject({
-  version: z.literal(1),
+const MANIFEST = {
   job: JobId,
   tenant: Label.refine((text) => !/[\ud800-\udfff]/u.test(text), 'expected well-formed Unicode'),
   module: Sha256,
@@ -108,7 +112,16 @@ export const Manifest = z.strictObject({
   sealedAt: z.number().int().nonnegative(),
   /** The key that signed this. */
   gridKey: PublicKey,
-});
+};
+export const Manifest = z.discriminatedUnion('version', [
+  z.strictObject({ version: z.literal(1), ...MANIFEST }),
+  z.strictObject({
+    version: z.literal(2),
+    ...MANIFEST,
+    /** The error that the job allowed; null when it counted votes. */
+    maxError: z.number().gt(0).lt(1).nullable(),
+  }),
+]);
 export type Manifest = z.infer<typeof Manifest>;
 
 export const Receipt = z.strictObject({
@@ -118,6 +131,8 @@ export const Receipt = z.strictObject({
   leaf: ReceiptLeaf,
   /** From the leaf up to the root. */
   proof: z.array(Sha256).max(MAX_PROOF),
+  /** Where the manifest stands in the grid's log of all manifests. */
+  log: LogProof.optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
 
@@ -127,9 +142,15 @@ export function specDigestOf(spec: JobSpec, sha256: Sha256Function): string {
 }
 
 /** The leaf of a shard, votes in the order of their fences: the same votes always make the same leaf. */
-export function leafOf(shard: number, output: ObjectRef, votes: readonly SealedVote[]): ReceiptLeaf {
+export function leafOf(
+  shard: number,
+  output: ObjectRef,
+  votes: readonly SealedVote[],
+  decided?: { readonly by: 'quorum' | 'belief' | 'core'; readonly belief: number | null },
+): ReceiptLeaf {
   const ordered = votes.toSorted((a, b) => a.fence.epoch - b.fence.epoch || a.fence.seq - b.fence.seq);
-  return { shard, output: { sha256: output.sha256, size: output.size }, votes: ordered };
+  const leaf = { shard, output: { sha256: output.sha256, size: output.size }, votes: ordered };
+  return decided === undefined ? leaf : { ...leaf, by: decided.by, belief: decided.belief };
 }
 
 /** A leaf as the tree of its manifest holds it. */
@@ -176,6 +197,7 @@ export interface ReceiptCheck {
     | 'schema'
     | 'leaf-in-tree'
     | 'manifest-signature'
+    | 'in-log'
     | 'grid-key'
     | 'vote-signatures'
     | 'votes-agree'
@@ -213,6 +235,7 @@ export function verifyReceipt(receipt: unknown, tools: ReceiptChecks): ReceiptVe
     { name: 'schema', ok: true, detail: 'receipt of version 1' } as const,
     checkLeaf(data, tools),
     checkManifestSignature(data, tools),
+    ...(data.log === undefined ? [] : [checkLog(data, data.log, tools)]),
     ...(tools.gridKey === undefined ? [] : [checkGridKey(data, tools.gridKey)]),
     checkVoteSignatures(data, tools),
     checkAgreement(data),
@@ -222,9 +245,10 @@ export function verifyReceipt(receipt: unknown, tools: ReceiptChecks): ReceiptVe
   return { ok: checks.every((check) => check.ok), checks, warnings: warningsFor(data, tools) };
 }
 
-function warningsFor({ manifest }: Receipt, { gridKey }: ReceiptChecks): string[] {
+function warningsFor({ manifest, leaf }: Receipt, { gridKey }: ReceiptChecks): string[] {
   const warnings: string[] = [];
-  if (manifest.quorum === 1) warnings.push('unverified: one device computed this and nobody checked it');
+  if (manifest.quorum === 1 && (leaf.by ?? 'quorum') === 'quorum')
+    warnings.push('unverified: one device computed this and nobody checked it');
   if (gridKey === undefined) warnings.push(`the grid's key was not pinned: compare ${manifest.gridKey} with what your grid says`);
   return warnings;
 }
@@ -249,6 +273,14 @@ function checkManifestSignature({ manifest, manifestSignature }: Receipt, { veri
     ok,
     detail: ok ? `signed by grid key ${manifest.gridKey}` : `not signed by grid key ${manifest.gridKey}`,
   };
+}
+
+function checkLog({ manifest, manifestSignature }: Receipt, log: LogProof, { sha256, verify }: ReceiptChecks): ReceiptCheck {
+  const { size } = log.log.head;
+  const inLog = isInLog({ body: canonicalJson(manifest), signature: manifestSignature }, log, sha256);
+  const problem =
+    headProblem(log.log, manifest.gridKey, verify) ?? (inLog ? null : 'the manifest is not where it is said to be in the log');
+  return { name: 'in-log', ok: problem === null, detail: problem ?? `entry ${log.position} of ${size} in the log of manifests` };
 }
 
 function checkGridKey({ manifest }: Receipt, pinned: string): ReceiptCheck {
@@ -303,9 +335,19 @@ function checkDevices({ leaf: { votes } }: Receipt): ReceiptCheck {
 
 function checkQuorum({ manifest, leaf }: Receipt): ReceiptCheck {
   const count = leaf.votes.length;
-  return {
-    name: 'quorum',
-    ok: count >= manifest.quorum,
-    detail: `${count} ${count === 1 ? 'vote' : 'votes'}, the job asked for ${manifest.quorum}`,
-  };
+  const votes = `${count} ${count === 1 ? 'vote' : 'votes'}`;
+  const decided = (ok: boolean, detail: string): ReceiptCheck => ({ name: 'quorum', ok, detail });
+  if (manifest.version === 1) {
+    // The grid never wrote these words under such a manifest.
+    if (leaf.by !== undefined || leaf.belief !== undefined) return decided(false, 'a receipt of version 1 cannot say what decided');
+    return decided(count >= manifest.quorum, `${votes}, the job asked for ${manifest.quorum}`);
+  }
+  if (leaf.by === 'core') return decided(true, `a device that the grid trusts decided, of ${votes}`);
+  if (leaf.by === 'belief') {
+    const { maxError } = manifest;
+    const belief = leaf.belief ?? 0;
+    const ok = maxError !== null && belief >= 1 - maxError;
+    return decided(ok, `believed right with ${belief} by ${votes}; the job asked for ${maxError === null ? 'votes' : 1 - maxError}`);
+  }
+  return decided(leaf.by === 'quorum' && count >= manifest.quorum, `${votes}, the job asked for ${manifest.quorum}`);
 }

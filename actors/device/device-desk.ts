@@ -1,4 +1,4 @@
-import type { DeviceSummary } from '#actors/contract/live.ts';
+import type { DeviceSummary, DeviceTrust } from '#actors/contract/live.ts';
 import type { Store, DeviceRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
@@ -28,8 +28,27 @@ export function createDeviceDesk({ store, devices, clock }: { store: Store; devi
     return summaryOf(row, await devices.find(id, ASK));
   }
 
+  async function trust(id: string): Promise<DeviceTrust> {
+    const { principal, trusted } = await rowOf(id);
+    const standings = await store.standings({ device: id });
+    const apps = standings.map(({ app, a, b, results, strikes, quarantine, updatedAt }) => {
+      return { app, belief: a / (a + b), results, strikes, quarantine, updatedAt };
+    });
+    return { device: id, principal, trusted, apps };
+  }
+
   return {
     find,
+    trust,
+    async pardon(id, app) {
+      await rowOf(id);
+      if (!(await store.pardon(id, app, clock.wall()))) {
+        throw new GridError('CONFLICT', `${id} is not in quarantine for app ${app}`, {
+          fix: '`corpgrid devices ID` shows its quarantines',
+        });
+      }
+      return trust(id);
+    },
     async list() {
       const [rows, live] = await Promise.all([store.listDevices(), devices.live(undefined, ASK)]);
       return Promise.all(rows.map((row) => summaryOf(row, live.get(row.id))));

@@ -1,5 +1,5 @@
 import type { AgentHello } from '#actors/contract/agent-link.ts';
-import type { DeviceSummary } from '#actors/contract/live.ts';
+import type { DeviceSummary, DeviceTrust } from '#actors/contract/live.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { HeldSession } from '#actors/device/held-session.ts';
 import type { PresenceEntry } from '#runtime/presence/presence.ts';
@@ -30,4 +30,7 @@ export interface DeviceDesk {
   find(device: string): Promise<DeviceSummary>;
   drain(device: string, on: boolean): Promise<DeviceSummary>;
   revoke(device: string): Promise<DeviceSummary>;
+  trust(device: string): Promise<DeviceTrust>;
+  /** Ends a quarantine; the device starts anew with the app. */
+  pardon(device: string, app: string): Promise<DeviceTrust>;
 }

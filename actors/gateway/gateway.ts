@@ -21,6 +21,7 @@ import type { Host } from '#runtime/kernel/host.ts';
 
 import { adminRoutes } from './api/admin-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
+import { logRoutes } from './api/log-routes.ts';
 import { enrolRoute } from './api/enrol-route.ts';
 import { jobRoutes } from './api/job-routes.ts';
 import { modelRoutes } from './api/model-routes.ts';
@@ -90,6 +91,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   jobRoutes(app, args);
   deviceRoutes(app, args);
   modelRoutes(app, args);
+  logRoutes(app, args);
   adminRoutes(app, args);
   usageRoutes(app, args);
   openaiRoutes(app, args);

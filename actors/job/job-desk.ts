@@ -1,5 +1,6 @@
-import { mapShardCount, type JobSpec } from '#actors/contract/job-spec.ts';
+import { mapShardCount, maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
+import { proveEntry, signHead } from '#actors/contract/manifest-log.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
 import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
 import { BARRING_ATTEMPT_STATES } from '#actors/store/shard-rules.ts';
@@ -7,6 +8,7 @@ import type { JobRow } from '#actors/store/store.ts';
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import { GridError } from '#runtime/errors.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 
 import { explainPending } from './explain-pending.ts';
@@ -125,11 +127,13 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       const shard = shards.find((s) => s.index === index);
       if (shard === undefined) throw new GridError('NOT_FOUND', `job ${id} has no shard ${index}`);
       const names = new Map(devices.map((d) => [d.id, d.name]));
+      const maxError = maxErrorOf(job.spec);
       return {
         job: id,
         index,
         state: shard.state,
-        quorum: job.spec.quorum,
+        quorum: quorumOf(job.spec),
+        ...(maxError === null ? {} : { maxError }),
         output: shard.output,
         votes: votes.map((v) => ({
           device: v.device,
@@ -188,7 +192,12 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       const [shards, votes, devices] = await Promise.all([store.shardsOf(id), store.votesOf(id, null), store.listDevices()]);
       const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
       const wanted = indexes === 'all' ? shards.map((s) => s.index).sort((a, b) => a - b) : indexes;
-      return makeReceipts({ job, shards, votes, publicKeys }, manifest, wanted);
+      const receipts = makeReceipts({ job, shards, votes, publicKeys }, manifest, wanted);
+      const position = await store.logPosition(id);
+      if (position === null) return receipts;
+      const leaves = await store.manifestLog(null);
+      const log = proveEntry(leaves, position, signHead(leaves, { key: services.key, at: clock.wall(), sha256 }), sha256);
+      return receipts.map((receipt) => ({ ...receipt, log }));
     },
     async list(tenant, limit) {
       const rows = await store.listJobs(tenant, limit);

@@ -1,4 +1,4 @@
-import { shardCount } from '#actors/contract/job-spec.ts';
+import { maxErrorOf, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import { SHARD_STATES, type ShardState } from '#actors/contract/job-states.ts';
 import type { JobSummary } from '#actors/contract/live.ts';
 import type { JobRow } from '#actors/store/store.ts';
@@ -11,6 +11,7 @@ export function jobSummary(
   waiting: readonly JobSummary['reasons'][number][],
 ): JobSummary {
   const { spec } = job;
+  const maxError = maxErrorOf(spec);
   return {
     id: job.id,
     name: spec.name,
@@ -22,8 +23,9 @@ export function jobSummary(
     shards: shardCount(spec),
     counts,
     votes,
-    quorum: spec.quorum,
-    verified: spec.quorum > 1,
+    quorum: quorumOf(spec),
+    ...(maxError === null ? {} : { maxError }),
+    verified: maxError !== null || quorumOf(spec) > 1,
     module: spec.module.sha256,
     view: spec.view ?? null,
     hasMerge: spec.merge !== undefined,

@@ -18,6 +18,7 @@ import type { TrustBook } from '#actors/quorum/trust-book.ts';
 import { CONTROLS, afterVote, isFinal, nextStep, ShardTable, type Control } from './job.state.ts';
 import { JobProtocol } from './job.protocol.ts';
 import { jobSummary } from './job-view.ts';
+import { decidedOf, withDecided } from './decided.ts';
 import { makeManifest } from './manifest.ts';
 import { inputDigest, isMergeShard, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
 
@@ -255,13 +256,16 @@ export const jobActor = defineActor({
     async function seal(): Promise<void> {
       const evidence = await reviewed();
       if (evidence === null) return;
-      const { rows, all } = evidence;
+      const { all, answer } = evidence;
       if (job.state !== 'sealing' && !(await move(['running'], 'sealing'))) return;
       const devices = await services.store.listDevices();
       const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
       const at = context.clock.wall();
+      const decided = decidedOf(answer.standing);
+      const rows = decided === undefined ? evidence.rows : evidence.rows.map((row) => withDecided(row, decided.get(row.index)));
       const manifest = makeManifest({ job, shards: rows, votes: all, publicKeys }, epoch, services.key, at);
-      if (!(await services.store.seal(manifest, epoch))) throw new Error(`job ${job.id} could not be sealed: a shard is not provisional`);
+      if (!(await services.store.seal(manifest, epoch, decided)))
+        throw new Error(`job ${job.id} could not be sealed: a shard is not provisional`);
       table.setAll('provisional', 'sealed');
       job = { ...job, state: 'done', finishedAt: at };
       services.log.info({ job: job.id, shards: table.states.length, votes }, 'job sealed');

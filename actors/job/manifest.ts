@@ -1,4 +1,4 @@
-import { shardCount } from '#actors/contract/job-spec.ts';
+import { maxErrorOf, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import { toHex } from '#actors/contract/hex.ts';
 import { merkleRoot } from '#actors/contract/merkle.ts';
 import {
@@ -50,7 +50,7 @@ export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptL
       if (publicKey === undefined) throw new Error(`no key of device ${v.device}, which voted on shard ${shard.index} of job ${job.id}`);
       return { device: v.device, publicKey, fence: v.fence, inputDigest: digest, signature: v.signature };
     });
-    return leafOf(shard.index, output, sealed);
+    return leafOf(shard.index, output, sealed, shard.decided);
   });
 }
 
@@ -58,15 +58,18 @@ export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptL
 export function makeManifest(evidence: Evidence, epoch: number, key: KeyPair, at: number): ManifestRow {
   const { job } = evidence;
   const hashes = leavesOf(evidence).map((leaf) => leafHashOf(leaf, sha256));
+  const maxError = maxErrorOf(job.spec);
+  // Of a plain count of votes nothing else is to be said: such receipts read as they always did.
+  const plain = maxError === null && evidence.shards.every((shard) => shard.decided === undefined);
   const manifest: Manifest = {
-    version: 1,
+    ...(plain ? { version: 1 } : { version: 2, maxError }),
     job: job.id,
     tenant: job.tenant,
     module: job.spec.module.sha256,
     mergeModule: job.spec.merge?.module.sha256 ?? null,
     spec: specDigestOf(job.spec, sha256),
     shards: shardCount(job.spec),
-    quorum: job.spec.quorum,
+    quorum: quorumOf(job.spec),
     root: toHex(merkleRoot(hashes, sha256)),
     epoch,
     sealedAt: at,

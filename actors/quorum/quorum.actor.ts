@@ -12,7 +12,7 @@ import { Ballots, type Rows } from './ballots.ts';
 import { lessonsOf } from './lessons.ts';
 import { QuorumProtocol, type ReviewAnswer, type ReviewRequest, type Standing } from './quorum.protocol.ts';
 import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state.ts';
-import { review, votesByShard } from './review.ts';
+import { countedVotes, review, votesByShard } from './review.ts';
 import type { AppTrust, TrustBook } from './trust-book.ts';
 import { whyUnreachable } from './unreachable.ts';
 import { refusalByHash, refusalByLease, refusalBySignature, type KnownLease } from './vote-checks.ts';
@@ -296,8 +296,9 @@ export const quorumActor = defineActor({
     }
 
     async function reviewed({ shards, votes, lastWord }: ReviewRequest): Promise<ReviewAnswer> {
-      if (rule.type === 'belief') await Promise.all([trust.reload(), args.book.refresh()]);
       const byShard = votesByShard(votes);
+      if (rule.type === 'quorum') return { reopened: [], lost: [], standing: countedVotes(shards, byShard, rule.votes) };
+      await Promise.all([trust.reload(), args.book.refresh()]);
       const ballotOf = (index: number): ShardBallot => {
         const cast = (byShard.get(index) ?? []).map((vote) => ballots.voteOf(vote));
         return { votes: cast, planned: cast.length, learned: cast.length > 1 };

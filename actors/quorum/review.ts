@@ -1,5 +1,6 @@
 import type { ShardRow, VoteRow } from '#actors/store/store.ts';
 
+import type { Standing } from './quorum.protocol.ts';
 import { judge, type Decision, type Fleet, type Rule, type ShardBallot } from './quorum.state.ts';
 
 /** What a provisional shard is worth now. */
@@ -45,4 +46,18 @@ export function votesByShard(votes: readonly VoteRow[]): ReadonlyMap<number, Vot
     else list.push(vote);
   }
   return byIndex;
+}
+
+/** How shards were decided by counting: by enough equal votes, or else by a trusted device that was alone. */
+export function countedVotes(
+  shards: readonly ShardRow[],
+  votes: ReadonlyMap<number, readonly VoteRow[]>,
+  quorum: number,
+): ReadonlyMap<number, Standing> {
+  return new Map(
+    shards.map(({ index, output }) => {
+      const agreeing = (votes.get(index) ?? []).filter((vote) => vote.output.sha256 === output?.sha256).length;
+      return [index, { by: agreeing >= quorum ? 'quorum' : 'core', belief: null }];
+    }),
+  );
 }

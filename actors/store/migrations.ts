@@ -2,6 +2,7 @@ import { FirstLight } from './migrations/2026-11-23-first-light.ts';
 import { Serving } from './migrations/2026-11-24-serving.ts';
 import { StoredModels } from './migrations/2026-11-24-stored-models.ts';
 import { Cluster } from './migrations/2026-11-24-cluster.ts';
+import { Evidence } from './migrations/2026-11-24-evidence.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
 
 /** Steps from an empty database to `entities`, oldest first. A name is never changed: databases remember it. */
@@ -11,4 +12,5 @@ export const migrations = [
   { name: '2026-11-24-cluster', class: Cluster },
   { name: '2026-11-24-trust', class: TrustInDevices },
   { name: '2026-11-24-stored-models', class: StoredModels },
+  { name: '2026-11-24-evidence', class: Evidence },
 ];

@@ -3,7 +3,7 @@ import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import { partitionOf } from './partition.ts';
 import { storableText } from './storable-text.ts';
 import { learn, type StandingUnderChange } from './standing-rules.ts';
-import type { Change, Lessons, Outcome, StandingRow, VoteRow } from './store.ts';
+import type { Change, Decided, Lessons, Outcome, StandingRow, VoteRow } from './store.ts';
 
 /**
  * What a change does to a shard and its attempts. Both stores run these lines, PostgreSQL with the shards' rows locked.
@@ -31,6 +31,7 @@ export interface ShardUnderChange {
   failures: number;
   output: ObjectRef | null;
   coreOnly: boolean;
+  decided?: Decided;
 }
 
 /** An attempt while changes are applied to it. */

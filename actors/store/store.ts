@@ -42,8 +42,16 @@ export interface ShardRow {
   readonly wanted: number;
   readonly failures: number;
   readonly output: ObjectRef | null;
+  /** What decided about it, when its job was sealed by belief or a trusted device had the last word. */
+  readonly decided?: Decided;
   /** Only a trusted device may run it: its votes are being checked, or nobody else can decide it. */
   readonly coreOnly: boolean;
+}
+
+/** How far a result was believed when its job was sealed, and what decided. */
+export interface Decided {
+  readonly by: 'quorum' | 'belief' | 'core';
+  readonly belief: number | null;
 }
 
 export interface AttemptRow {
@@ -411,8 +419,12 @@ export interface Store {
   moveJob(id: string, epoch: number, from: readonly JobState[], to: JobState, reason: string | null, at: number): Promise<boolean>;
   /** Lets the merge shard be claimed (blocked → pending). */
   unblockMerge(id: string, epoch: number): Promise<boolean>;
-  /** One transaction: all shards provisional → sealed, the manifest kept, the job done. */
-  seal(manifest: ManifestRow, epoch: number): Promise<boolean>;
+  /** One transaction: all shards provisional → sealed, the manifest kept, the job done. `decided`: by shard index. */
+  seal(manifest: ManifestRow, epoch: number, decided?: ReadonlyMap<number, Decided>): Promise<boolean>;
+  /** Leaf hashes of the log of manifests, in the order of the seals: the first `size` of them, or all. Only ever grows. */
+  manifestLog(size: number | null): Promise<readonly Uint8Array[]>;
+  /** Where a job's manifest stands in the log, from 0; null while the job is not sealed. */
+  logPosition(job: string): Promise<number | null>;
   findManifest(job: string): Promise<ManifestRow | null>;
 
   claim(request: ClaimRequest): Promise<readonly Lease[]>;

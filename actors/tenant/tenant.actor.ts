@@ -56,11 +56,11 @@ export const tenantActor = defineActor({
         cache.clear();
         return revoked;
       },
-      async createToken({ name, uses, ttlSeconds }) {
+      async createToken({ ttlSeconds, ...about }) {
         const { token, hash } = makeEnrolmentToken(randomBytes, sha256);
         const createdAt = context.clock.wall();
         const expiresAt = createdAt + ttlSeconds * 1_000;
-        await store.createEnrolmentToken({ hash, name, uses, expiresAt, createdAt });
+        await store.createEnrolmentToken({ ...about, hash, expiresAt, createdAt });
         return { token, expiresAt };
       },
     };

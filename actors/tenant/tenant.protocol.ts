@@ -17,6 +17,10 @@ export const TenantProtocol = protocol('tenant', {
   createKey: ask<{ tenant: string; name: string; role: 'admin' | 'submitter' }, { key: string; row: ApiKeyRow }>(),
   listKeys: ask<void, readonly ApiKeyRow[]>(),
   revokeKey: ask<string, boolean>(),
-  createToken: ask<{ name: string; uses: number; ttlSeconds: number }, { token: string; expiresAt: number }>(),
+  /** Devices of one owner are one voice; trusted ones decide. */
+  createToken: ask<
+    { name: string; uses: number; ttlSeconds: number; owner?: string; trusted?: boolean },
+    { token: string; expiresAt: number }
+  >(),
 });
 export type TenantRef = Ref<typeof TenantProtocol>;

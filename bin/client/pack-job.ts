@@ -65,7 +65,9 @@ export async function packJob(file: string, overrides: PackOverrides = {}): Prom
   const shards = packed.count === undefined ? { inputs: packed.inputs.map(keep) } : { count: packed.count };
   const name = overrides.name ?? job.name;
   const quorum = overrides.quorum ?? job.quorum;
-  const spec = checkSpec({ ...job, name, quorum, module, merge, shards });
+  // Whoever asks for another quorum wants votes counted.
+  const trust = overrides.quorum === undefined ? job.trust : undefined;
+  const spec = checkSpec({ ...job, name, quorum, trust, module, merge, shards });
   const bytes = packed.inputs.reduce((total, { ref }) => total + ref.size, 0);
   return { spec, objects: [...objects.values()], files: packed.files, bytes, leftOut: packed.leftOut };
 }

@@ -45,11 +45,15 @@ export function adminCommands(program: Command): void {
     .option('--name <name>', 'what it is for', 'a machine')
     .option('--uses <n>', 'how many machines may join with it', '1')
     .option('--hours <n>', 'how long it is good', '24')
-    .action(async (options: GridOptions & { name: string; uses: string; hours: string }) => {
+    .option('--owner <name>', 'whose machines they are: results of one owner never confirm each other')
+    .option('--trusted', 'their results are taken as true, and those of others are checked against them')
+    .action(async (options: GridOptions & { name: string; uses: string; hours: string; owner?: string; trusted?: true }) => {
       const body = {
         name: options.name,
         uses: parseWhole(options.uses, '--uses', 1, 10_000),
         ttlSeconds: parseWhole(options.hours, '--hours', 1, 720) * 3_600,
+        owner: options.owner,
+        trusted: options.trusted === true,
       };
       const client = clientOf(options);
       const made = (await client.post('/api/tokens', body)) as { token: string; gridKey: string };

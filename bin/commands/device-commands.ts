@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 
-import type { DeviceSummary } from '#actors/contract/live.ts';
+import type { DeviceSummary, DeviceTrust } from '#actors/contract/live.ts';
+import type { GridClient } from '#bin/client/grid-client.ts';
 import { say, sayJson, sayTable } from '#bin/client/print.ts';
 
 import { withGrid } from './job-commands.ts';
@@ -29,12 +30,31 @@ function sayDevices(devices: readonly DeviceSummary[]): void {
   );
 }
 
+async function trustOf(client: GridClient, id: string): Promise<DeviceTrust> {
+  return (await client.get(`/api/devices/${encodeURIComponent(id)}/trust`)) as DeviceTrust;
+}
+
+function sayTrust({ principal, trusted, apps }: DeviceTrust): void {
+  say(`vouched for by ${principal}${trusted ? '; trusted: its results are taken as true' : ''}`);
+  if (apps.length === 0) return;
+  sayTable(
+    ['APP', 'BELIEF', 'RESULTS', 'STRIKES', 'QUARANTINE'],
+    apps.map((a) => [a.app, a.belief.toFixed(5), a.results, a.strikes, a.quarantine ?? 'no']),
+  );
+}
+
 export function deviceCommands(program: Command): void {
   withGrid(program.command('devices').argument('[id]', 'one device').description('list devices, or show one')).action(
     async (id: string | undefined, options: GridOptions) => {
       const client = clientOf(options);
-      const devices = id === undefined ? await client.devices() : [await client.device(id)];
-      if (options.json) return sayJson(id === undefined ? devices : devices[0]);
+      if (id !== undefined) {
+        const [device, trust] = [await client.device(id), await trustOf(client, id)];
+        if (options.json) return sayJson({ ...device, trust });
+        sayDevices([device]);
+        return sayTrust(trust);
+      }
+      const devices = await client.devices();
+      if (options.json) return sayJson(devices);
       if (devices.length === 0) return say('no devices yet; make a token with `corpgrid tokens create` and join a machine with it');
       sayDevices(devices);
     },
@@ -56,6 +76,14 @@ export function deviceCommands(program: Command): void {
         ],
       ],
     );
+  });
+
+  withGrid(
+    program.command('pardon').argument('<id>').argument('<app>', 'SHA-256 of the module').description('end a device’s quarantine'),
+  ).action(async (id: string, app: string, options: GridOptions) => {
+    const trust = (await clientOf(options).post(`/api/devices/${encodeURIComponent(id)}/pardon`, { app })) as DeviceTrust;
+    if (options.json) sayJson(trust);
+    else sayTrust(trust);
   });
 
   const about = {

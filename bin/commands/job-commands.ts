@@ -33,7 +33,7 @@ function sayJob(job: JobSummary): void {
   const settled = job.counts.sealed + job.counts.provisional;
   say(`${job.name} (${job.id})`);
   say(
-    `  ${job.state}: ${settled} of ${job.shards} shards agreed, ${job.votes} votes, quorum ${job.quorum}${job.verified ? '' : ' (unverified: nobody checked the results)'}`,
+    `  ${job.state}: ${settled} of ${job.shards} shards agreed, ${job.votes} votes, ${job.maxError === undefined ? `quorum ${job.quorum}` : `error at most ${job.maxError}`}${job.verified ? '' : ' (unverified: nobody checked the results)'}`,
   );
   for (const { reason, shards } of job.reasons) say(`  ${shards} shard${shards === 1 ? '' : 's'}: ${reason}`);
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
+import { logLeaf } from '#actors/contract/log-leaf.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
 import type { Change, Lease, Lesson } from '#actors/store/store.ts';
 import { JOB, object, type OpenStore, Scene } from './store-scene.ts';
 
@@ -165,6 +167,39 @@ export function storeTrustContract(open: OpenStore): void {
       const standings = await scene.store.standings({ app: APP });
       expect(standings.map(({ device }) => device)).toEqual(ALL);
       for (const { a } of standings) expect(a).toBeCloseTo(0.8 + 41 * 0.8);
+    });
+  });
+
+  describe('the log of manifests', () => {
+    const manifest = (job: string, n: number) => ({ job, body: `{"n":${n}}`, signature: `${n}`.padStart(128, '0'), sealedAt: 8_000 + n });
+
+    it('grows by one leaf with each seal, also of jobs that are sealed beside each other, and never twice by one', async () => {
+      const scene = await Scene.open(open);
+      const jobs = Array.from({ length: 6 }, (_, n) => `c0ffee00-0000-4000-8000-0000000000b${n}`);
+      for (const id of jobs) {
+        await scene.runningJob({ quorum: 1 }, { id });
+        for (const lease of await scene.claim(['a'])) await scene.one(scene.vote(lease, 'accept'));
+      }
+      expect(await scene.store.manifestLog(null)).toEqual([]);
+      expect(await scene.store.logPosition(JOB)).toBeNull();
+      const seal = (id: string, n: number) => scene.store.seal(manifest(id, n), scene.epoch(id));
+      expect(await Promise.all(jobs.map(seal))).toEqual(jobs.map(() => true));
+      expect(await Promise.all(jobs.map(seal))).toEqual(jobs.map(() => true));
+      const positions = await Promise.all(jobs.map((id) => scene.store.logPosition(id)));
+      expect(positions.toSorted((a, b) => (a ?? -1) - (b ?? -1))).toEqual([0, 1, 2, 3, 4, 5]);
+      const leaves = await scene.store.manifestLog(null);
+      expect(leaves).toHaveLength(6);
+      for (const [n, id] of jobs.entries()) expect(leaves[positions[n] ?? -1]).toEqual(new Uint8Array(logLeaf(manifest(id, n), sha256)));
+      expect(await scene.store.manifestLog(2)).toEqual(leaves.slice(0, 2));
+    });
+
+    it('stands beside what decided about each result', async () => {
+      const scene = await believing(open);
+      await scene.one(scene.vote(await scene.lease('ann-1'), 'accept'));
+      expect((await scene.shard()).decided).toBeUndefined();
+      const decided = new Map([[0, { by: 'belief', belief: 0.999_125_5 } as const]]);
+      expect(await scene.store.seal(manifest(JOB, 1), scene.epoch(), decided)).toBe(true);
+      expect((await scene.shard()).decided).toEqual({ by: 'belief', belief: 0.999_125_5 });
     });
   });
 }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import type { RunCommand } from '#actors/contract/agent-link.ts';
-import { sha256Hex } from '#runtime/identity/digest.ts';
+import { verifyReceipt } from '#actors/contract/receipt.ts';
+import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
+import { verify } from '#runtime/identity/verify.ts';
 import { withSystem, type Stage } from '#tests/support/actors.ts';
 import type { Answer } from '#tests/support/simulated-device.ts';
 import { simulatedGrid, type SimulatedGrid } from '#tests/support/simulated-grid.ts';
@@ -25,10 +27,18 @@ async function runToEnd({ host }: Stage, grid: SimulatedGrid, fault: () => void 
   return 'stuck';
 }
 
-async function expectRight(grid: SimulatedGrid): Promise<void> {
+async function expectRight({ host }: Stage, grid: SimulatedGrid): Promise<void> {
+  const asked = grid.desk.receipts(JOB, 'all', null);
+  await host.settle();
+  for (const receipt of await asked) {
+    expect(receipt.manifest).toMatchObject({ version: 2, maxError: 1e-3 });
+    expect(verifyReceipt(receipt, { sha256, verify }).checks.filter((check) => !check.ok)).toEqual([]);
+    expect(receipt.log?.log.head.size).toBe(1);
+  }
   const shards = await grid.store.shardsOf(JOB);
-  for (const { index, state, output } of shards) {
+  for (const { index, state, output, decided } of shards) {
     expect(state).toBe('sealed');
+    expect(decided?.belief).toBeGreaterThanOrEqual(0.999);
     expect(output?.sha256).toBe(sha256Hex(encoder.encode(`the result of shard ${index}`)));
   }
 }
@@ -51,7 +61,7 @@ describe('a job that goes by belief', () => {
       await grid.addDevice('core', honest, { trusted: true });
       await grid.submit(JOB, 20, 1, TRUST);
       expect(await runToEnd(stage, grid)).toBe('done');
-      await expectRight(grid);
+      await expectRight(stage, grid);
       expect(await grid.store.votesOf(JOB, null)).toHaveLength(20);
     });
   });
@@ -63,7 +73,7 @@ describe('a job that goes by belief', () => {
       await grid.addDevice('bb', honest, { owner: 'ann' });
       await grid.submit(JOB, 30, 1, TRUST);
       expect(await runToEnd(stage, grid)).toBe('done');
-      await expectRight(grid);
+      await expectRight(stage, grid);
       for (const { index } of await grid.store.shardsOf(JOB)) {
         const devices = (await grid.store.votesOf(JOB, index)).map((v) => v.device.slice(4, 6));
         expect(devices.filter((d) => d === 'aa' || d === 'bb').length, 'two devices of one owner are one voice').toBeLessThan(2);
@@ -89,7 +99,7 @@ describe('a job that goes by belief', () => {
       await stage.host.advance(3_000);
       await grid.addDevice('ee', honest);
       expect(await runToEnd(stage, grid)).toBe('done');
-      await expectRight(grid);
+      await expectRight(stage, grid);
     });
   });
 
@@ -100,7 +110,7 @@ describe('a job that goes by belief', () => {
       for (const name of ['xx', 'yy', 'zz']) await grid.addDevice(name, together);
       await grid.submit(JOB, 60, 1, TRUST);
       expect(await runToEnd(stage, grid)).toBe('done');
-      await expectRight(grid);
+      await expectRight(stage, grid);
       const standings = await grid.store.standings({ app: (await grid.store.findJob(JOB))?.spec.module.sha256 ?? '' });
       const expelled = standings.filter((s) => s.quarantine !== null).map((s) => s.device.slice(4, 6));
       expect(expelled.length).toBeGreaterThan(0);
@@ -123,7 +133,7 @@ describe('a job that goes by belief', () => {
         }
       });
       expect(state).toBe('done');
-      await expectRight(grid);
+      await expectRight(stage, grid);
     });
   });
 
@@ -135,6 +145,23 @@ describe('a job that goes by belief', () => {
       expect(await runToEnd(stage, grid)).toBe('done');
       const shards = await grid.store.shardsOf(JOB);
       expect(shards.at(-1)?.output?.sha256).toBe(sha256Hex(encoder.encode('merged')));
+    });
+  });
+});
+
+describe('a job that counts votes', () => {
+  it('is decided by a trusted device that is alone, and its receipts say so', async () => {
+    await play(41, async (stage, grid) => {
+      await grid.addDevice('core', honest, { trusted: true });
+      await grid.submit(JOB, 5, 2);
+      expect(await runToEnd(stage, grid)).toBe('done');
+      const asked = grid.desk.receipts(JOB, 'all', null);
+      await stage.host.settle();
+      for (const receipt of await asked) {
+        expect(receipt.manifest).toMatchObject({ version: 2, quorum: 2, maxError: null });
+        expect(receipt.leaf).toMatchObject({ by: 'core', belief: null });
+        expect(verifyReceipt(receipt, { sha256, verify }).ok).toBe(true);
+      }
     });
   });
 });

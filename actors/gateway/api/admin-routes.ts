@@ -24,6 +24,8 @@ const NewToken = z.strictObject({
     .min(60)
     .max(30 * 86_400)
     .default(86_400),
+  owner: Label.optional(),
+  trusted: z.boolean().default(false),
 });
 const ById = z.object({ id: z.string().min(1).max(100) });
 const Events = z.object({ subject: z.string().max(200).optional(), limit: z.coerce.number().int().min(1).max(1_000).default(100) });
@@ -54,7 +56,8 @@ export function adminRoutes(app: FastifyInstance, { tenants, services }: Gateway
 
   app.post('/api/tokens', async (request, reply) => {
     requireAdmin(await authenticate(tenants, bearerOf(request)));
-    const made = await tenants.createToken(parse(NewToken, request.body ?? {}), ASK);
+    const { owner, ...token } = parse(NewToken, request.body ?? {});
+    const made = await tenants.createToken({ ...token, ...(owner === undefined ? {} : { owner }) }, ASK);
     return reply.code(201).send({ ...made, gridKey: services.key.publicKey });
   });
 

@@ -1,12 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
-import { DeviceId } from '#actors/contract/primitives.ts';
+import { DeviceId, Sha256 } from '#actors/contract/primitives.ts';
 
 import { authenticate, bearerOf, parse, requireAdmin } from '../door.ts';
 import type { GatewayArgs } from '../gateway.ts';
 
 const ById = z.object({ id: DeviceId });
+const OfApp = z.strictObject({ app: Sha256 });
 
 export function deviceRoutes(app: FastifyInstance, { tenants, deviceDesk }: GatewayArgs): void {
   app.get('/api/devices', async (request) => {
@@ -42,6 +43,16 @@ export function deviceRoutes(app: FastifyInstance, { tenants, deviceDesk }: Gate
       return deviceDesk.drain(parse(ById, request.params).id, on);
     });
   }
+
+  app.get('/api/devices/:id/trust', async (request) => {
+    await authenticate(tenants, bearerOf(request));
+    return deviceDesk.trust(parse(ById, request.params).id);
+  });
+
+  app.post('/api/devices/:id/pardon', async (request) => {
+    requireAdmin(await authenticate(tenants, bearerOf(request)));
+    return deviceDesk.pardon(parse(ById, request.params).id, parse(OfApp, request.body).app);
+  });
 
   app.post('/api/devices/:id/revoke', async (request) => {
     requireAdmin(await authenticate(tenants, bearerOf(request)));

@@ -57,6 +57,9 @@ export const JobShard = defineEntity({
     outputSize: p.bigint('number').nullable(),
     /** Only a trusted device may run it. */
     coreOnly: p.boolean().default(false),
+    /** How far it was believed, and what decided, when its job was sealed. */
+    belief: p.double().nullable(),
+    decidedBy: p.enum(['quorum', 'belief', 'core']).nullable(),
   },
   indexes: [
     /** What claims read: job by job, because a paused or foreign job must not cost them anything. */
@@ -132,5 +135,16 @@ export const Manifest = defineEntity({
     body: p.text(),
     signature: p.text(),
     sealedAt: p.bigint('number'),
+  },
+});
+
+/** Every manifest, in the order in which jobs were sealed: the leaves of a Merkle tree that only grows. */
+export const ManifestLogEntry = defineEntity({
+  name: 'ManifestLogEntry',
+  tableName: 'manifest_log',
+  properties: {
+    position: p.bigint('number').primary().autoincrement(false),
+    job: p.uuid().fieldName('job_id').unique('manifest_log_job'),
+    leaf: p.blob(),
   },
 });

@@ -1,5 +1,7 @@
 import { mapShardCount, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
+import { logLeaf } from '#actors/contract/log-leaf.ts';
 import type { JobState } from '#actors/contract/job-states.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
 import { emptyTally } from '../job-tally.ts';
 import { partitionOf } from '../partition.ts';
 import { OPEN_SHARD_STATES, VOTING_ATTEMPT_STATES, type ShardUnderChange } from '../shard-rules.ts';
@@ -21,6 +23,8 @@ type Jobs = Pick<
   | 'unblockMerge'
   | 'seal'
   | 'findManifest'
+  | 'manifestLog'
+  | 'logPosition'
   | 'votesOf'
   | 'attemptsOf'
   | 'shardsOf'
@@ -102,7 +106,7 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
         tx.set(merge, { state: 'pending' });
         return true;
       }),
-    seal: (manifest, epoch) =>
+    seal: (manifest, epoch, decided) =>
       connection.transaction('seal', async (tx) => {
         await holdEpochs(tx, tables, [[partitionOf(manifest.job), epoch]]);
         await lockShards(tx, tables, manifest.job);
@@ -117,9 +121,21 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
         await tx.lock('job', [manifest.job], 'no key update');
         if (FINAL.has(job.row.state)) return false;
         tx.set<MemoryJob>(job, { row: { ...job.row, state: 'done', finishedAt: manifest.sealedAt } });
-        for (const shard of job.shards) tx.set(shard, { state: 'sealed' });
+        for (const shard of job.shards) {
+          const how = decided?.get(shard.index);
+          tx.set(shard, { state: 'sealed', ...(how === undefined ? {} : { decided: { ...how } }) });
+        }
         tx.put(tables.manifests, manifest.job, { ...manifest });
+        await tx.lock('manifest log', ['all'], 'no key update');
+        tx.append(tables.manifestLog, { job: manifest.job, leaf: logLeaf(manifest, sha256) });
         return true;
+      }),
+    manifestLog: (size) =>
+      connection.read('manifestLog', () => tables.manifestLog.slice(0, size ?? undefined).map(({ leaf }) => new Uint8Array(leaf))),
+    logPosition: (id) =>
+      connection.read('logPosition', () => {
+        const position = tables.manifestLog.findIndex(({ job }) => job === id);
+        return position < 0 ? null : position;
       }),
     findManifest: (job) => connection.read('findManifest', () => tables.manifests.get(job) ?? null),
 
@@ -242,6 +258,6 @@ function jobRow({ row }: MemoryJob): JobRow {
   return { ...row };
 }
 
-function shardRow({ id, index, state, wanted, failures, output, coreOnly }: ShardUnderChange): ShardRow {
-  return { id, index, state, wanted, failures, output, coreOnly };
+function shardRow({ id, index, state, wanted, failures, output, coreOnly, decided }: ShardUnderChange): ShardRow {
+  return { id, index, state, wanted, failures, output, coreOnly, ...(decided === undefined ? {} : { decided }) };
 }

@@ -72,6 +72,8 @@ export interface Tables {
   /** By shard, oldest first. */
   readonly audits: Map<number, MemoryAudit[]>;
   readonly manifests: Map<string, ManifestRow>;
+  /** In the order of the seals. */
+  readonly manifestLog: { readonly job: string; readonly leaf: Uint8Array }[];
   readonly objects: Map<string, number>;
   readonly models: Map<string, ModelRow>;
   /** Models by hash and name: when they were first recorded. */
@@ -105,6 +107,7 @@ export function emptyTables(): Tables {
     standings: new Map(),
     audits: new Map(),
     manifests: new Map(),
+    manifestLog: [],
     objects: new Map(),
     models: new Map(),
     modelsFirstSeen: new Map(),

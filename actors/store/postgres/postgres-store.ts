@@ -14,6 +14,7 @@ import { createJob } from './create-job.ts';
 import { findDevice, listDevices, setDeviceState } from './devices.ts';
 import { enrol } from './enrol.ts';
 import { findManifest } from './find-manifest.ts';
+import { logPosition, manifestLog } from './manifest-log.ts';
 import { moveJob } from './move-job.ts';
 import { hasObjects, recordObject } from './objects.ts';
 import { openSession } from './open-session.ts';
@@ -68,7 +69,9 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     activateJob: (id, epoch) => activateJob(db, id, epoch),
     moveJob: (id, epoch, from, to, reason, at) => moveJob(db, { id, epoch, from, to, reason, at }),
     unblockMerge: (id, epoch) => unblockMerge(db, id, epoch),
-    seal: (manifest, epoch) => seal(db, manifest, epoch),
+    seal: (manifest, epoch, decided) => seal(db, manifest, { epoch, decided }),
+    manifestLog: (size) => manifestLog(db, size),
+    logPosition: (job) => logPosition(db, job),
     findManifest: (job) => findManifest(db, job),
 
     claim: (request) => claim(db, request),

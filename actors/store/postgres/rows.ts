@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
-import type { AttemptRow, DeviceRow, JobRow, ShardRow, VoteRow } from '../store.ts';
+import type { AttemptRow, Decided, DeviceRow, JobRow, ShardRow, VoteRow } from '../store.ts';
 
 /**
  * Columns as they are selected, and rows as the store answers them: the one place where the two meet.
@@ -38,7 +38,7 @@ export function jobRow(r: JobRecord): JobRow {
   };
 }
 
-export const SHARD_COLUMNS = sql`s.id, s.shard_index, s.state, s.wanted, s.failures, s.output_sha256, s.output_size, s.core_only`;
+export const SHARD_COLUMNS = sql`s.id, s.shard_index, s.state, s.wanted, s.failures, s.output_sha256, s.output_size, s.core_only, s.belief, s.decided_by`;
 
 export interface ShardRecord {
   id: number;
@@ -49,11 +49,23 @@ export interface ShardRecord {
   output_sha256: string | null;
   output_size: number | null;
   core_only: boolean;
+  belief: number | null;
+  decided_by: Decided['by'] | null;
 }
 
 export function shardRow(r: ShardRecord): ShardRow {
   const output = r.output_sha256 === null || r.output_size === null ? null : { sha256: r.output_sha256, size: r.output_size };
-  return { id: r.id, index: r.shard_index, state: r.state, wanted: r.wanted, failures: r.failures, output, coreOnly: r.core_only };
+  const decided = r.decided_by === null ? {} : { decided: { by: r.decided_by, belief: r.belief } };
+  return {
+    id: r.id,
+    index: r.shard_index,
+    state: r.state,
+    wanted: r.wanted,
+    failures: r.failures,
+    output,
+    coreOnly: r.core_only,
+    ...decided,
+  };
 }
 
 export const ATTEMPT_COLUMNS = sql`a.epoch, a.seq, a.job_id, a.shard_id, a.shard_index, a.device, a.state, a.leased_at, a.ended_at, a.reason`;

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import { toHex } from '#actors/contract/hex.ts';
 import { JobSpec } from '#actors/contract/job-spec.ts';
+import { logLeaf } from '#actors/contract/log-leaf.ts';
+import { proveEntry, signHead } from '#actors/contract/manifest-log.ts';
 import { merkleRoot } from '#actors/contract/merkle.ts';
 import {
   inputDigestOf,
@@ -19,6 +21,7 @@ import {
   verifyReceipt,
   voteBytes,
 } from '#actors/contract/receipt.ts';
+import { canonicalJson } from '#runtime/identity/canonical.ts';
 import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { generateKeyPair, type KeyPair } from '#runtime/identity/keys.ts';
 import { verify } from '#runtime/identity/verify.ts';
@@ -33,6 +36,8 @@ const MERGE = sha256Hex(utf8('merge'));
 const SPEC = JobSpec.parse({ version: 1, name: 'pi', kind: 'wasm', module: { sha256: MODULE, size: 6 }, shards: { count: 5 } });
 const grid = keyFrom(200);
 const devices = [1, 2, 3, 4].map((n) => ({ id: `dev-000000000${n}`, key: keyFrom(n) }));
+
+const tools = { sha256, verify };
 
 interface Sealed {
   readonly manifest: Manifest;
@@ -67,8 +72,8 @@ function outputOf(text: string): { sha256: string; size: number } {
 
 function seal(leaves: readonly ReceiptLeaf[], over: Partial<Manifest> = {}, by: KeyPair = grid): Sealed {
   const leafHashes = leaves.map((leaf) => leafHashOf(leaf, sha256));
-  const manifest: Manifest = {
-    version: 1,
+  const manifest = {
+    version: 1 as const,
     job: JOB,
     tenant: 'physics',
     module: MODULE,
@@ -81,7 +86,7 @@ function seal(leaves: readonly ReceiptLeaf[], over: Partial<Manifest> = {}, by: 
     sealedAt: 1_760_000_000_000,
     gridKey: by.publicKey,
     ...over,
-  };
+  } as Manifest;
   return { manifest, manifestSignature: toHex(by.sign(manifestBytes(manifest))), leaves, leafHashes };
 }
 
@@ -348,5 +353,80 @@ describe('signed bytes', () => {
     const { name, ...rest } = SPEC;
     expect(specDigestOf({ ...rest, name }, sha256)).toBe(specDigestOf(SPEC, sha256));
     expect(specDigestOf({ ...SPEC, quorum: 3 }, sha256)).not.toBe(specDigestOf(SPEC, sha256));
+  });
+});
+
+describe('a receipt of version 2', () => {
+  const decided = (by: 'quorum' | 'belief' | 'core', belief: number | null, votes = [0]): ReceiptLeaf[] =>
+    Array.from({ length: 6 }, (_, shard) =>
+      leafOf(
+        shard,
+        outputOf(`result ${shard}`),
+        votes.map((device) => voteOf(device, shard, `result ${shard}`)),
+        { by, belief },
+      ),
+    );
+  const checked = (leaves: readonly ReceiptLeaf[], over: Partial<Manifest>) => {
+    const verdict = verifyReceipt(receiptOf(seal(leaves, over), 1), tools);
+    return { ok: verdict.ok, wrong: verdict.checks.filter((c) => !c.ok).map((c) => c.name), warnings: verdict.warnings };
+  };
+
+  it('holds by belief that reaches what the job asked for, with one vote and no warning of it', () => {
+    const { ok, warnings } = checked(decided('belief', 0.9991), { version: 2, maxError: 1e-3, quorum: 1 });
+    expect(ok).toBe(true);
+    expect(warnings.some((text) => text.startsWith('unverified'))).toBe(false);
+  });
+
+  it('does not hold by less belief, by none, or where the job asked for votes', () => {
+    expect(checked(decided('belief', 0.99), { version: 2, maxError: 1e-3, quorum: 1 }).wrong).toEqual(['quorum']);
+    expect(checked(decided('belief', null), { version: 2, maxError: 1e-3, quorum: 1 }).wrong).toEqual(['quorum']);
+    expect(checked(decided('belief', 1), { version: 2, maxError: null, quorum: 2 }).wrong).toEqual(['quorum']);
+  });
+
+  it('holds by the word of a trusted device, and by enough votes, not by too few', () => {
+    expect(checked(decided('core', 1), { version: 2, maxError: 1e-3, quorum: 1 }).ok).toBe(true);
+    expect(checked(decided('quorum', null, [0, 1]), { version: 2, maxError: null, quorum: 2 }).ok).toBe(true);
+    expect(checked(decided('quorum', null), { version: 2, maxError: null, quorum: 2 }).wrong).toEqual(['quorum']);
+  });
+
+  it('lends none of its words to one of version 1', () => {
+    expect(checked(decided('core', 1), { version: 1, quorum: 2 }).wrong).toEqual(['quorum']);
+  });
+
+  it('does not hold when its belief was raised afterwards', () => {
+    const receipt = receiptOf(seal(decided('belief', 0.99), { version: 2, maxError: 1e-3, quorum: 1 }), 1);
+    const raised = { ...receipt, leaf: { ...receipt.leaf, belief: 0.9999 } };
+    expect(
+      verifyReceipt(raised, tools)
+        .checks.filter((c) => !c.ok)
+        .map((c) => c.name),
+    ).toEqual(['leaf-in-tree']);
+  });
+});
+
+describe('a receipt with its place in the log', () => {
+  const sealed = seal(honestLeaves());
+  const manifest = { body: canonicalJson(sealed.manifest), signature: sealed.manifestSignature };
+  const leaves = [
+    logLeaf({ body: '{}', signature: '0' }, sha256),
+    logLeaf(manifest, sha256),
+    logLeaf({ body: '{}', signature: '1' }, sha256),
+  ];
+  const logOf = (by: KeyPair) => proveEntry(leaves, 1, signHead(leaves, { key: by, at: 1, sha256 }), sha256);
+  const wrong = (log: unknown) =>
+    verifyReceipt({ ...receiptOf(sealed, 1), log }, tools)
+      .checks.filter((c) => !c.ok)
+      .map((c) => c.name);
+
+  it('holds, and only there, under the key that sealed it', () => {
+    expect(wrong(logOf(grid))).toEqual([]);
+    expect(wrong({ ...logOf(grid), position: 2 })).toEqual(['in-log']);
+    expect(wrong({ ...logOf(grid), proof: [] })).toEqual(['in-log']);
+    expect(wrong(logOf(generateKeyPair()))).toEqual(['in-log']);
+  });
+
+  it('does not hold with the place of another manifest', () => {
+    const other = proveEntry(leaves, 0, signHead(leaves, { key: grid, at: 1, sha256 }), sha256);
+    expect(wrong(other)).toEqual(['in-log']);
   });
 });

@@ -12,13 +12,18 @@ export interface VoteVerdict {
   readonly signature: 'recorded' | 'checking' | 'valid' | 'invalid' | 'not in the receipt';
 }
 
+/** Somebody else's vote, or the credit that its device has earned, stands behind the result. */
+export function isChecked({ quorum, maxError }: Pick<ShardDetail, 'quorum' | 'maxError'>): boolean {
+  return maxError !== undefined || quorum > 1;
+}
+
 export function verdictOf(vote: VoteDetail, detail: ShardDetail, proof: Proof): VoteVerdict {
   if (vote.state === 'refused') return { glyph: 'failed', stand: 'refused', signature: signatureOf(vote, proof) };
   if (detail.output === null) return { glyph: 'voting', stand: 'awaiting quorum', signature: signatureOf(vote, proof) };
   if (!vote.agrees) return { glyph: 'failed', stand: 'hash disagrees', signature: signatureOf(vote, proof) };
   return {
-    glyph: detail.quorum > 1 ? 'agreed' : 'accepted',
-    stand: detail.quorum > 1 ? 'agrees' : 'nobody checked it',
+    glyph: isChecked(detail) ? 'agreed' : 'accepted',
+    stand: isChecked(detail) ? 'agrees' : 'nobody checked it',
     signature: signatureOf(vote, proof),
   };
 }
@@ -37,7 +42,7 @@ function signatureOf(vote: VoteDetail, proof: Proof): VoteVerdict['signature'] {
 /** The cell of the whole shard: agreement over which somebody disagreed is shown as such. */
 export function glyphOfShard(detail: ShardDetail, kind: CellKind): CellKind {
   const settled = detail.state === 'provisional' || detail.state === 'sealed';
-  if (settled && detail.quorum > 1 && detail.votes.some((vote) => vote.state === 'accepted' && !vote.agrees)) return 'dissent';
+  if (settled && isChecked(detail) && detail.votes.some((vote) => vote.state === 'accepted' && !vote.agrees)) return 'dissent';
   const gaveUp = detail.attempts.some((attempt) => ['expired', 'failed', 'refused'].includes(attempt.state));
   return (detail.state === 'pending' || detail.state === 'leased') && gaveUp ? 'retrying' : kind;
 }
