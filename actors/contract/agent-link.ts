@@ -25,6 +25,7 @@ import {
   SignedRequest,
 } from './primitives.ts';
 import { Limits } from './job-spec.ts';
+import { VoteBatch } from './vote-batch.ts';
 import { GpuBackend, JobKind, SandboxGrade } from './requirements.ts';
 import { UNKNOWN_VITALS, Vitals } from './vitals.ts';
 
@@ -155,6 +156,8 @@ export const VoteMessage = z.strictObject({
   bytes: Bytes.optional(),
   seconds: z.number().nonnegative(),
   signature: Signature,
+  /** The signature covers a batch, and this vote stands here in it. */
+  batch: VoteBatch.optional(),
 });
 export type VoteMessage = z.infer<typeof VoteMessage>;
 

@@ -64,13 +64,19 @@ export interface Inclusion {
 }
 
 /** True when the tree of that size and root has that leaf at that index (RFC 9162, 2.1.3.2). Never throws on hostile input. */
-export function verifyInclusion({ leafHash: leaf, index, size, proof, root }: Inclusion, sha256: Sha256Function): boolean {
-  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return false;
+export function verifyInclusion({ root, ...place }: Inclusion, sha256: Sha256Function): boolean {
+  const found = rootFrom(place, sha256);
+  return found !== null && equal(found, root);
+}
+
+/** The root that a leaf, its place and its path lead to; null when no tree of that size has such a path. */
+export function rootFrom({ leafHash: leaf, index, size, proof }: Omit<Inclusion, 'root'>, sha256: Sha256Function): Uint8Array | null {
+  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return null;
   let position = index;
   let last = size - 1;
   let hash = leaf;
   for (const sibling of proof) {
-    if (last === 0 || sibling.length !== 32) return false;
+    if (last === 0 || sibling.length !== 32) return null;
     if (position % 2 === 1 || position === last) {
       hash = nodeHash(sibling, hash, sha256);
       // A last node without a sibling on its level was carried upwards unhashed.
@@ -84,7 +90,7 @@ export function verifyInclusion({ leafHash: leaf, index, size, proof, root }: In
     position = Math.floor(position / 2);
     last = Math.floor(last / 2);
   }
-  return last === 0 && equal(hash, root);
+  return last === 0 ? hash : null;
 }
 
 /** Hash of an inner node. */

@@ -7,6 +7,7 @@ import type { JobSpec } from './job-spec.ts';
 import { headProblem, isInLog, LogProof } from './manifest-log.ts';
 import { inclusionProof, leafHash, type Sha256Function, verifyInclusion } from './merkle.ts';
 import { DeviceId, Fence, fenceText, JobId, Label, MAX_SHARDS, ObjectRef, PublicKey, Sha256, Signature } from './primitives.ts';
+import { signedBytes, VoteBatch } from './vote-batch.ts';
 
 /**
  * What gets signed, and the paper that proves it afterwards.
@@ -75,6 +76,8 @@ export const SealedVote = z.strictObject({
   fence: Fence,
   inputDigest: Sha256,
   signature: Signature,
+  /** The signature covers a batch of votes of this device, and this one stands here in it. */
+  batch: VoteBatch.optional(),
 });
 export type SealedVote = z.infer<typeof SealedVote>;
 
@@ -292,11 +295,12 @@ function checkGridKey({ manifest }: Receipt, pinned: string): ReceiptCheck {
   };
 }
 
-function checkVoteSignatures({ manifest, leaf }: Receipt, { verify }: ReceiptChecks): ReceiptCheck {
+function checkVoteSignatures({ manifest, leaf }: Receipt, { verify, sha256 }: ReceiptChecks): ReceiptCheck {
   const module = moduleOf(manifest, leaf.shard);
-  const wrong = leaf.votes.filter(({ fence, inputDigest, signature, publicKey }) => {
+  const wrong = leaf.votes.filter(({ fence, inputDigest, signature, publicKey, batch }) => {
     const statement = { job: manifest.job, shard: leaf.shard, fence, module, inputDigest, output: leaf.output };
-    return !verify(signature, voteBytes(statement), publicKey);
+    const bytes = signedBytes(voteBytes(statement), batch, sha256);
+    return bytes === null || !verify(signature, bytes, publicKey);
   });
   const ok = wrong.length === 0;
   return {

@@ -195,8 +195,9 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       const receipts = makeReceipts({ job, shards, votes, publicKeys }, manifest, wanted);
       const position = await store.logPosition(id);
       if (position === null) return receipts;
-      const leaves = await store.manifestLog(null);
-      const log = proveEntry(leaves, position, signHead(leaves, { key: services.key, at: clock.wall(), sha256 }), sha256);
+      // The log as it was right after this job was sealed: a receipt is the same whenever it is asked for.
+      const leaves = await store.manifestLog(position + 1);
+      const log = proveEntry(leaves, position, signHead(leaves, { key: services.key, at: manifest.sealedAt, sha256 }), sha256);
       return receipts.map((receipt) => ({ ...receipt, log }));
     },
     async list(tenant, limit) {

@@ -48,7 +48,14 @@ export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptL
     const sealed = agreeing.map((v) => {
       const publicKey = publicKeys.get(v.device);
       if (publicKey === undefined) throw new Error(`no key of device ${v.device}, which voted on shard ${shard.index} of job ${job.id}`);
-      return { device: v.device, publicKey, fence: v.fence, inputDigest: digest, signature: v.signature };
+      return {
+        device: v.device,
+        publicKey,
+        fence: v.fence,
+        inputDigest: digest,
+        signature: v.signature,
+        ...(v.batch === undefined ? {} : { batch: v.batch }),
+      };
     });
     return leafOf(shard.index, output, sealed, shard.decided);
   });

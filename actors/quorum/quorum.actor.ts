@@ -15,7 +15,7 @@ import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state
 import { countedVotes, review, votesByShard } from './review.ts';
 import type { AppTrust, TrustBook } from './trust-book.ts';
 import { whyUnreachable } from './unreachable.ts';
-import { refusalByHash, refusalByLease, refusalBySignature, type KnownLease } from './vote-checks.ts';
+import { refusalByHash, refusalByLease, refusalBySignature, rememberingVerify, type KnownLease } from './vote-checks.ts';
 
 /** How long the leave to upload one output is good. */
 const UPLOAD_TTL_SECONDS = 3_600;
@@ -55,6 +55,7 @@ export const quorumActor = defineActor({
   start(context, args: QuorumArgs) {
     const { services, job, epoch, trust, owner } = args;
     const signatureRefusal = args.signatureRefusal ?? refusalBySignature;
+    const verifyBatch = rememberingVerify();
     const maxError = maxErrorOf(job.spec);
     const rule: Rule = maxError === null ? { type: 'quorum', votes: quorumOf(job.spec) } : { type: 'belief', maxError };
     const ballots = new Ballots(args, trust, quorumOf(job.spec));
@@ -78,6 +79,7 @@ export const quorumActor = defineActor({
         output: message.output,
         bytes: refusal === null ? (message.bytes ?? null) : null,
         signature: message.signature,
+        ...(message.batch === undefined ? {} : { batch: message.batch }),
         refusal,
         at: context.clock.wall(),
       };
@@ -216,10 +218,15 @@ export const quorumActor = defineActor({
         }) ??
         refusalByCredit(vote.device) ??
         refusalByHash(message, stored) ??
-        signatureRefusal(message, vote.publicKey, {
-          module: args.moduleOf(job.spec, message.shard),
-          inputDigest: args.inputDigest(message.shard) ?? '',
-        });
+        signatureRefusal(
+          message,
+          vote.publicKey,
+          {
+            module: args.moduleOf(job.spec, message.shard),
+            inputDigest: args.inputDigest(message.shard) ?? '',
+          },
+          verifyBatch,
+        );
       if (reason === null && lease !== undefined) return count(vote, lease);
       refuse(vote, reason ?? 'no such lease');
     }

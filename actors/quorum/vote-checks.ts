@@ -1,7 +1,8 @@
 import type { VoteMessage } from '#actors/contract/agent-link.ts';
 import { INLINE_LIMIT, type Fence, type ObjectRef } from '#actors/contract/primitives.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
-import { sha256Hex } from '#runtime/identity/digest.ts';
+import { signedBytes } from '#actors/contract/vote-batch.ts';
+import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { verify } from '#runtime/identity/verify.ts';
 
 /** A lease as the quorum knows it: who may vote under this fence, and on what. */
@@ -54,9 +55,34 @@ export function refusalByHash(message: VoteMessage, stored: ObjectRef | null): s
   return null;
 }
 
+/** Checks a signature; answers at once what it has seen. */
+export type Verify = (signature: string, message: Uint8Array, publicKey: string) => boolean;
+
+/** Batches whose signature is remembered: an agent has few under way at once. */
+const REMEMBERED = 1_024;
+
+/** Remembers good signatures, so that the votes of one batch cost one check. What it has not seen it checks. */
+export function rememberingVerify(check: Verify = verify): Verify {
+  const good = new Set<string>();
+  return (signature, message, publicKey) => {
+    const name = `${publicKey} ${signature} ${sha256Hex(message)}`;
+    if (good.has(name)) return true;
+    if (!check(signature, message, publicKey)) return false;
+    good.add(name);
+    const [oldest] = good;
+    if (good.size > REMEMBERED && oldest !== undefined) good.delete(oldest);
+    return true;
+  };
+}
+
 /** Then the signature, of the key that the session proved, over everything that the vote claims. */
-export function refusalBySignature(message: VoteMessage, publicKey: string, claim: { module: string; inputDigest: string }): string | null {
-  const bytes = voteBytes({
+export function refusalBySignature(
+  message: VoteMessage,
+  publicKey: string,
+  claim: { module: string; inputDigest: string },
+  verifyBatch: Verify = verify,
+): string | null {
+  const own = voteBytes({
     job: message.job,
     shard: message.shard,
     fence: message.fence,
@@ -64,5 +90,9 @@ export function refusalBySignature(message: VoteMessage, publicKey: string, clai
     inputDigest: claim.inputDigest,
     output: message.output,
   });
-  return verify(message.signature, bytes, publicKey) ? null : 'the signature is not valid for this vote';
+  const bytes = signedBytes(own, message.batch, sha256);
+  if (bytes === null) return 'the vote cannot stand where it says in its batch';
+  // Only the signature of a batch is ever met again.
+  const check = message.batch === undefined ? verify : verifyBatch;
+  return check(message.signature, bytes, publicKey) ? null : 'the signature is not valid for this vote';
 }

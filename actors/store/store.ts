@@ -2,6 +2,7 @@ import type { GgufHeader } from '#actors/contract/gguf/gguf-header.ts';
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
+import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 
 /**
@@ -77,6 +78,8 @@ export interface VoteRow {
   /** The output itself when it travelled inside the vote. */
   readonly bytes: Uint8Array | null;
   readonly signature: string;
+  /** Where the vote stands in the batch that the signature covers; absent: it covers this vote alone. */
+  readonly batch?: VoteBatch;
   readonly refusal: string | null;
   readonly at: number;
 }

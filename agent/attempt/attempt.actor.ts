@@ -7,10 +7,10 @@ import { voteBytes } from '#actors/contract/receipt.ts';
 import { appendObject, cachedObject, hashFile, uploadFile } from '#agent/bundle/fetch-object.ts';
 import type { Transfer } from '#agent/bundle/transfer.ts';
 import type { Executor } from '#agent/executors/executor.ts';
-import type { KeyPair } from '#runtime/identity/keys.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
+import type { VoteSigner } from './vote-signer.ts';
 import { AttemptProtocol, type AttemptOwner } from './attempt.protocol.ts';
 
 /** Reasons cross the wire and are shown to people. */
@@ -20,7 +20,7 @@ export interface AttemptArgs {
   readonly command: RunCommand;
   readonly owner: AttemptOwner;
   readonly executor: Executor;
-  readonly key: KeyPair;
+  readonly signer: VoteSigner;
   readonly gridUrl: () => string;
   readonly cacheFolder: string;
   readonly workFolder: string;
@@ -98,9 +98,9 @@ export const attemptActor = defineActor({
 
     async function vote(output: ObjectRef, seconds: number): Promise<VoteMessage> {
       const claim = { job, shard, fence, module: command.module.sha256, inputDigest: command.inputDigest, output };
-      const signature = Buffer.from(args.key.sign(voteBytes(claim))).toString('hex');
+      const signed = await args.signer.sign(voteBytes(claim));
       const bytes = output.size <= INLINE_LIMIT ? { bytes: new Uint8Array(await readFile(outputPath)) } : {};
-      return { type: 'vote', fence, job, shard, output, ...bytes, seconds, signature };
+      return { type: 'vote', fence, job, shard, output, ...bytes, seconds, ...signed };
     }
 
     function sendVote(output: ObjectRef, seconds: number): void {

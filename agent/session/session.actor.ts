@@ -15,6 +15,7 @@ import type { Log } from '#runtime/observe/log.ts';
 
 import type { Epochs } from './epochs.ts';
 import type { Journal } from './journal.ts';
+import { createVoteSigner } from '#agent/attempt/vote-signer.ts';
 import { SessionProtocol } from './session.protocol.ts';
 
 /** A vote that was not settled for this long is sent again: its answer may have been lost with its reader. */
@@ -71,6 +72,7 @@ export const sessionActor = defineActor({
     let connected = false;
     let beats = 0;
     let vitals = args.vitals;
+    const signer = createVoteSigner({ key: args.key, slots: args.capabilities.slots, after: (ms, run) => context.after(ms, run) });
 
     const models: ModelsRef = context.spawn({
       id: 'models',
@@ -158,7 +160,7 @@ export const sessionActor = defineActor({
             failed: (failure) => void context.self.failed(failure),
           },
           executor: args.executor,
-          key: args.key,
+          signer,
           gridUrl: args.gridUrl,
           cacheFolder: args.cacheFolder,
           workFolder: args.workFolder,

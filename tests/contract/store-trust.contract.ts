@@ -103,6 +103,18 @@ export function storeTrustContract(open: OpenStore): void {
     });
   });
 
+  describe('a vote', () => {
+    it('keeps its place in the batch that its device signed', async () => {
+      const scene = await believing(open);
+      const batch = { size: 3, index: 1, proof: ['a'.repeat(64), 'b'.repeat(64)] };
+      const lease = await scene.lease('ann-1');
+      await scene.one(scene.vote(lease, 'another', { batch }));
+      expect(await scene.store.votesOf(JOB, 0)).toEqual([scene.voteRow(lease, { batch })]);
+      const active = await scene.store.activateJob(JOB, scene.epoch());
+      expect(active?.votes).toEqual([scene.voteRow(lease, { batch })]);
+    });
+  });
+
   describe('taking back', () => {
     it('opens what was accepted, for one more attempt, by a trusted device when asked', async () => {
       const scene = await believing(open);

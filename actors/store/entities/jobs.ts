@@ -1,6 +1,7 @@
 import { defineEntity, p } from '@mikro-orm/core';
 
 import { AttemptState, JobState, ShardState } from '#actors/contract/job-states.ts';
+import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
 
 /**
@@ -114,6 +115,7 @@ export const ShardResult = defineEntity({
     size: p.bigint('number'),
     bytes: p.blob().nullable(),
     signature: p.text(),
+    batch: p.json<VoteBatch>().columnType('json').nullable(),
     refusal: p.text().nullable(),
     at: p.bigint('number'),
   },

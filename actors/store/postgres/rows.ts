@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
+import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
 import type { AttemptRow, Decided, DeviceRow, JobRow, ShardRow, VoteRow } from '../store.ts';
 
@@ -97,7 +98,7 @@ export function attemptRow(r: AttemptRecord): AttemptRow {
   };
 }
 
-export const VOTE_COLUMNS = sql`v.epoch, v.seq, v.job_id, v.shard_id, v.shard_index, v.device, v.sha256, v.size, v.bytes, v.signature, v.refusal, v.at`;
+export const VOTE_COLUMNS = sql`v.epoch, v.seq, v.job_id, v.shard_id, v.shard_index, v.device, v.sha256, v.size, v.bytes, v.signature, v.batch, v.refusal, v.at`;
 
 export interface VoteRecord {
   epoch: number;
@@ -110,6 +111,7 @@ export interface VoteRecord {
   size: number;
   bytes: Uint8Array | null;
   signature: string;
+  batch: VoteBatch | null;
   refusal: string | null;
   at: number;
 }
@@ -124,6 +126,7 @@ export function voteRow(r: VoteRecord): VoteRow {
     output: { sha256: r.sha256, size: r.size },
     bytes: r.bytes && new Uint8Array(r.bytes),
     signature: r.signature,
+    ...(r.batch === null ? {} : { batch: r.batch }),
     refusal: r.refusal,
     at: r.at,
   };

@@ -59,7 +59,7 @@ async function insertVotes(tx: Tx, votes: readonly VoteRow[]): Promise<void> {
 
 function insertStatement(votes: readonly VoteRow[]) {
   return sql`
-    insert into shard_results (epoch, seq, job_id, shard_id, shard_index, device, sha256, size, bytes, signature, refusal, at)
+    insert into shard_results (epoch, seq, job_id, shard_id, shard_index, device, sha256, size, bytes, signature, batch, refusal, at)
     select * from unnest(
       ${votes.map((v) => v.fence.epoch)}::bigint[],
       ${votes.map((v) => v.fence.seq)}::bigint[],
@@ -71,6 +71,7 @@ function insertStatement(votes: readonly VoteRow[]) {
       ${votes.map((v) => v.output.size)}::bigint[],
       ${votes.map((v) => v.bytes && Buffer.from(v.bytes))}::bytea[],
       ${votes.map((v) => v.signature)}::text[],
+      ${votes.map((v) => (v.batch === undefined ? null : JSON.stringify(v.batch)))}::json[],
       ${votes.map((v) => v.refusal)}::text[],
       ${votes.map((v) => v.at)}::bigint[]
     )

@@ -2,9 +2,11 @@ import { describe, expect, it } from 'vitest';
 
 import type { VoteMessage } from '#actors/contract/agent-link.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
-import { refusalByHash, refusalByLease, refusalBySignature, type VoteContext } from '#actors/quorum/vote-checks.ts';
-import { sha256Hex } from '#runtime/identity/digest.ts';
+import { batchVotes } from '#actors/contract/vote-batch.ts';
+import { refusalByHash, refusalByLease, refusalBySignature, rememberingVerify, type VoteContext } from '#actors/quorum/vote-checks.ts';
+import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { generateKeyPair } from '#runtime/identity/keys.ts';
+import { verify } from '#runtime/identity/verify.ts';
 
 const JOB = '6b5d3f0a-8f5e-4b0e-9f3e-2b1d6c7a8e90';
 const key = generateKeyPair();
@@ -88,5 +90,44 @@ describe('then by its signature', () => {
     expect(refusalBySignature(vote(), key.publicKey, { ...claim, module: 'd'.repeat(64) })).not.toBeNull();
     expect(refusalBySignature(vote(), key.publicKey, { ...claim, inputDigest: 'd'.repeat(64) })).not.toBeNull();
     expect(refusalBySignature(vote(), generateKeyPair().publicKey, claim)).not.toBeNull();
+  });
+});
+
+describe('votes of one batch', () => {
+  const shards = [1, 2, 3];
+  const outputOf = { sha256: sha256Hex(bytes), size: bytes.length };
+  const fenceOf = (shard: number) => ({ epoch: 7, seq: 10 + shard });
+  const { bytes: signed, places } = batchVotes(
+    shards.map((shard) => voteBytes({ job: JOB, shard, fence: fenceOf(shard), ...claim, output: outputOf })),
+    sha256,
+  );
+  const signature = Buffer.from(key.sign(signed)).toString('hex');
+  const batched = (n: number, change: Partial<VoteMessage> = {}): VoteMessage => {
+    const shard = shards[n] ?? 0;
+    const batch = places[n];
+    return vote({ shard, fence: fenceOf(shard), signature, ...(batch === undefined ? {} : { batch }), ...change });
+  };
+
+  it('cost one check of the signature', () => {
+    let checks = 0;
+    const remembering = rememberingVerify((...args) => {
+      checks += 1;
+      return verify(...args);
+    });
+    for (const n of [0, 1, 2]) expect(refusalBySignature(batched(n), key.publicKey, claim, remembering)).toBeNull();
+    expect(checks).toBe(1);
+  });
+
+  it('are refused when the vote, its place or its key is another, although the batch is known', () => {
+    const remembering = rememberingVerify();
+    const refused = (message: VoteMessage, publicKey = key.publicKey) => refusalBySignature(message, publicKey, claim, remembering);
+    expect(refused(batched(0))).toBeNull();
+    const [first, second] = places;
+    if (first === undefined || second === undefined) throw new Error('places are missing');
+    expect(refused(batched(0, { batch: second }))).toMatch(/signature/);
+    expect(refused(batched(0, { job: JOB.replace('6b5d', '6b5e') }))).toMatch(/signature/);
+    expect(refused(batched(0, { batch: { ...first, proof: [] } }))).toMatch(/cannot stand/);
+    expect(refused(batched(0), generateKeyPair().publicKey)).toMatch(/signature/);
+    expect(refused(vote({ signature }))).toMatch(/signature/);
   });
 });
