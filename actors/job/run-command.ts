@@ -36,14 +36,14 @@ export function inputDigest(spec: JobSpec, index: number, outputs: readonly Shar
   return inputDigestOf({ args: argumentsOf(spec, index), inputs, framed: isMergeShard(spec, index) }, sha256);
 }
 
-function bodyOf(output: ShardOutput, objects: Objects): Body {
+async function bodyOf(output: ShardOutput, objects: Objects): Promise<Body> {
   const { ref, bytes } = output;
   if (bytes !== null) return { ...ref, bytes };
-  return { ...ref, get: objects.presignGet(ref, URL_TTL_SECONDS) };
+  return { ...ref, get: await objects.presignGet(ref, URL_TTL_SECONDS) };
 }
 
 /** The command that carries out one lease. */
-export function runCommand(job: JobRow, lease: Lease, outputs: readonly ShardOutput[], objects: Objects): RunCommand {
+export async function runCommand(job: JobRow, lease: Lease, outputs: readonly ShardOutput[], objects: Objects): Promise<RunCommand> {
   const { spec } = job;
   return {
     type: 'run',
@@ -52,9 +52,9 @@ export function runCommand(job: JobRow, lease: Lease, outputs: readonly ShardOut
     job: job.id,
     shard: lease.index,
     kind: spec.kind,
-    module: bodyOf({ ref: moduleOf(spec, lease.index), bytes: null }, objects),
+    module: await bodyOf({ ref: moduleOf(spec, lease.index), bytes: null }, objects),
     args: argumentsOf(spec, lease.index),
-    input: inputsOf(spec, lease.index, outputs).map((o) => bodyOf(o, objects)),
+    input: await Promise.all(inputsOf(spec, lease.index, outputs).map((o) => bodyOf(o, objects))),
     framed: isMergeShard(spec, lease.index),
     inputDigest: inputDigest(spec, lease.index, outputs),
     limits: spec.limits,

@@ -1,5 +1,5 @@
 import { maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
-import { fenceText, MIB } from '#actors/contract/primitives.ts';
+import { fenceText, MIB, type ObjectRef, type SignedRequest } from '#actors/contract/primitives.ts';
 import type { IncomingVote, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
@@ -247,12 +247,16 @@ export const quorumActor = defineActor({
             ? `the output has ${output.size} bytes, the job allows ${limit}`
             : null;
       if (reason !== null) return void from.voteSettled({ fence, outcome: 'refused', reason });
-      context.pipe(services.objects.head(output.sha256), (result) => {
+      context.pipe(leaveToUpload(output), (result) => {
         if (!result.ok) throw result.error;
-        // It is there already when another device computed the same: nothing to send.
-        if (result.value !== null) from.upload({ fence });
-        else from.upload({ fence, put: services.objects.presignPut(output, UPLOAD_TTL_SECONDS) });
+        from.upload({ fence, ...result.value });
       });
+    }
+
+    /** None is needed when another device computed the same: then it is there already. */
+    async function leaveToUpload(output: ObjectRef): Promise<{ put?: SignedRequest }> {
+      const { objects } = services;
+      return (await objects.head(output.sha256)) === null ? { put: await objects.presignPut(output, UPLOAD_TTL_SECONDS) } : {};
     }
 
     /** Of shards that were settled before this actor's life nothing is known here, and a vote on one may come once more. */

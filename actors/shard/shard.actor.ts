@@ -19,7 +19,7 @@ export interface ShardArgs {
   readonly epoch: number;
   readonly index: number;
   readonly owner: JobRef;
-  readonly command: (lease: Lease) => RunCommand;
+  readonly command: (lease: Lease) => Promise<RunCommand>;
 }
 
 /** Drives the attempts of one shard; the states stand in shard.state.ts. */
@@ -79,7 +79,12 @@ export const shardActor = defineActor({
     return {
       leased({ lease, device }) {
         keep(lease.fence, device);
-        if (device.run(args.command(lease)) !== 'accepted') end(lease.fence, 'released', 'the device could not take the command');
+        context.pipe(args.command(lease), (result) => {
+          // Ended while the addresses of its objects were signed.
+          if (!attempts.has(fenceText(lease.fence))) return;
+          if (!result.ok) return end(lease.fence, 'released', 'the object store signs no addresses');
+          if (device.run(result.value) !== 'accepted') end(lease.fence, 'released', 'the device could not take the command');
+        });
       },
       adopted({ fence, device }) {
         keep(fence, device);

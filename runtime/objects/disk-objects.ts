@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { GridError } from '#runtime/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 
+import { boundsOf, checkedName, checkExpectation, checkPromise, tooLarge } from './expectation.ts';
 import { createObjectHandler } from './object-handler.ts';
-import { type ByteRange, isSha256, type ObjectRef, type Objects } from './objects.ts';
+import type { ObjectRef, Objects } from './objects.ts';
 import { createUrlSigner } from './signed-url.ts';
 
 /**
@@ -127,8 +128,8 @@ export async function openDiskObjects({
       return true;
     },
 
-    presignPut: (ref, ttlSeconds) => signer.sign('PUT', ref, ttlSeconds),
-    presignGet: (ref, ttlSeconds) => signer.sign('GET', ref, ttlSeconds),
+    presignPut: async (ref, ttlSeconds) => signer.sign('PUT', ref, ttlSeconds),
+    presignGet: async (ref, ttlSeconds) => signer.sign('GET', ref, ttlSeconds),
   };
 
   return { ...objects, handle: createObjectHandler({ objects, store, signer, onDefect }) };
@@ -160,8 +161,7 @@ async function writeSynced(
     let size = 0;
     for await (const chunk of source instanceof Uint8Array ? [source] : source) {
       size += chunk.length;
-      if (size > limit)
-        throw new GridError('TOO_LARGE', `more than the ${limit} bytes that were announced or are allowed`, { path: 'body' });
+      if (size > limit) throw tooLarge(limit);
       hash.update(chunk);
       // Not write(): that one may take a part of the chunk.
       await file.writeFile(chunk);
@@ -173,45 +173,6 @@ async function writeSynced(
   } finally {
     await file.close();
   }
-}
-
-function checkExpectation({ sha256, size }: Partial<ObjectRef>, maxSize: number): void {
-  if (sha256 !== undefined) checkedName(sha256);
-  if (size === undefined) return;
-  if (!Number.isSafeInteger(size) || size < 0) throw new GridError('BAD_REQUEST', 'expected a size in bytes', { path: 'size' });
-  if (size > maxSize)
-    throw new GridError('TOO_LARGE', `an object of ${size} bytes is larger than the ${maxSize} bytes that this store takes`, {
-      path: 'size',
-    });
-}
-
-function checkPromise(got: ObjectRef, expected: Partial<ObjectRef>): void {
-  if (expected.size !== undefined && got.size !== expected.size) {
-    throw new GridError('HASH_MISMATCH', `${got.size} bytes came, ${expected.size} were promised`, {
-      path: 'body',
-      fix: 'Send the whole object again.',
-    });
-  }
-  if (expected.sha256 !== undefined && got.sha256 !== expected.sha256) {
-    throw new GridError('HASH_MISMATCH', `the bytes have SHA-256 ${got.sha256}, not ${expected.sha256}`, {
-      path: 'body',
-      fix: 'Send the bytes that were announced.',
-    });
-  }
-}
-
-/** Nothing but 64 hex digits ever becomes part of a path. */
-function checkedName(sha256: string): string {
-  if (!isSha256(sha256)) throw new GridError('BAD_REQUEST', 'expected 64 lower-case hex digits of a SHA-256', { path: 'sha256' });
-  return sha256;
-}
-
-function boundsOf({ first, last }: ByteRange, size: number): { start: number; end: number } {
-  const end = Math.min(last ?? size - 1, size - 1);
-  if (!Number.isSafeInteger(first) || !Number.isSafeInteger(end) || first < 0 || first > end) {
-    throw new GridError('BAD_REQUEST', `no bytes ${first} to ${last ?? 'the end'} in an object of ${size}`, { path: 'range' });
-  }
-  return { start: first, end };
 }
 
 /** False when the name was there already. */

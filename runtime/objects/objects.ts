@@ -27,9 +27,9 @@ export interface Objects {
   /** False when it was not here. */
   delete(sha256: string): Promise<boolean>;
   /** A request that stores exactly this object, and nothing else. */
-  presignPut(ref: ObjectRef, ttlSeconds: number): SignedRequest;
+  presignPut(ref: ObjectRef, ttlSeconds: number): Promise<SignedRequest>;
   /** A request that reads exactly this object, whole or in ranges. */
-  presignGet(ref: ObjectRef, ttlSeconds: number): SignedRequest;
+  presignGet(ref: ObjectRef, ttlSeconds: number): Promise<SignedRequest>;
 }
 
 export interface ObjectRef {

@@ -3,7 +3,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { GridError } from '#runtime/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 
-import { isSha256, objectKey, type ObjectRef, type SignedRequest } from './objects.ts';
+import { checkRef, checkTtl } from './expectation.ts';
+import { objectKey, type ObjectRef, type SignedRequest } from './objects.ts';
 
 /**
  * Addresses that permit one thing for a while: `/objects/sha256/<hex>?e=<expiry>&n=<size>&sig=<signature>`. The signature is an
@@ -31,8 +32,6 @@ export interface UrlSignerOptions {
   readonly clock: Clock;
 }
 
-/** A week, the bound of S3's presigned addresses. */
-const MAX_TTL_SECONDS = 7 * 24 * 3600;
 const PATH = /^\/objects\/sha256\/([0-9a-f]{64})$/;
 
 export function createUrlSigner({ secret, baseUrl, clock }: UrlSignerOptions): UrlSigner {
@@ -47,11 +46,7 @@ export function createUrlSigner({ secret, baseUrl, clock }: UrlSignerOptions): U
   return {
     sign(method, ref, ttlSeconds) {
       checkRef(ref);
-      if (!Number.isSafeInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_TTL_SECONDS) {
-        throw new GridError('BAD_REQUEST', `an address can live 1 to ${MAX_TTL_SECONDS} whole seconds, not ${ttlSeconds}`, {
-          path: 'ttlSeconds',
-        });
-      }
+      checkTtl(ttlSeconds);
       const expires = Math.floor(clock.wall() / 1000) + ttlSeconds;
       const signature = signatureOf(method, ref, expires).toString('base64url');
       const url = `${baseUrl().replace(/\/+$/, '')}/objects/${objectKey(ref.sha256)}?e=${expires}&n=${ref.size}&sig=${signature}`;
@@ -78,11 +73,6 @@ export function createUrlSigner({ secret, baseUrl, clock }: UrlSignerOptions): U
       return ref;
     },
   };
-}
-
-function checkRef({ sha256, size }: ObjectRef): void {
-  if (!isSha256(sha256)) throw new GridError('BAD_REQUEST', 'expected 64 lower-case hex digits of a SHA-256', { path: 'sha256' });
-  if (!Number.isSafeInteger(size) || size < 0) throw new GridError('BAD_REQUEST', 'expected a size in bytes', { path: 'size' });
 }
 
 /** -1, which is never signed, for all that is not plainly a number: `1e3`, ` 5`, `05`. */

@@ -54,7 +54,13 @@ async function makeDisk(options: { maxSize?: number } = {}): Promise<DiskUnderTe
     defects,
     clock: host.clock,
     reopen: open,
-    skewWall: (ms) => host.skewWall(ms),
+    otherBytes: 422,
+    moreBytes: 413,
+    async longAgo(sign) {
+      const signed = await sign();
+      host.skewWall(61_000);
+      return signed;
+    },
     async dispose() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
@@ -114,16 +120,16 @@ describe('files on disk, attacked', () => {
   }
 
   it('answers with problem JSON', async () => {
-    const response = await raw('GET', targetOf(disk.objects.presignGet(ref, 60).url));
+    const response = await raw('GET', targetOf((await disk.objects.presignGet(ref, 60)).url));
     expect(response.status).toBe(404);
     expect(response.headers['content-type']).toBe('application/json');
     expect(response.json).toEqual({ code: 'NOT_FOUND', message: `no object ${ref.sha256} here` });
-    const expired = await raw('GET', targetOf(disk.objects.presignGet(ref, 60).url).replace(/e=\d+/, 'e=1'));
+    const expired = await raw('GET', targetOf((await disk.objects.presignGet(ref, 60)).url).replace(/e=\d+/, 'e=1'));
     expect(expired.json).toMatchObject({ code: 'FORBIDDEN', fix: expect.any(String) as string });
   });
 
   it('refuses traversal, encoded and plain, before it looks at any file', async () => {
-    const { url } = disk.objects.presignPut(ref, 60);
+    const { url } = await disk.objects.presignPut(ref, 60);
     const query = url.slice(url.indexOf('?'));
     const paths = [
       '/objects/../../../etc/passwd',
@@ -148,7 +154,7 @@ describe('files on disk, attacked', () => {
 
   it('refuses an address with any part altered, missing or added', async () => {
     await disk.objects.put(body);
-    const { url } = disk.objects.presignGet(ref, 60);
+    const { url } = await disk.objects.presignGet(ref, 60);
     const target = targetOf(url);
     const altered = [
       target.replace(/e=(\d+)/, (_, e: string) => `e=${Number(e) + 1000}`),
@@ -179,8 +185,8 @@ describe('files on disk, attacked', () => {
 
   it('refuses every method that was not signed', async () => {
     await disk.objects.put(body);
-    const get = targetOf(disk.objects.presignGet(ref, 60).url);
-    const put = targetOf(disk.objects.presignPut(ref, 60).url);
+    const get = targetOf((await disk.objects.presignGet(ref, 60)).url);
+    const put = targetOf((await disk.objects.presignPut(ref, 60)).url);
     for (const method of ['DELETE', 'POST', 'PATCH', 'OPTIONS', 'PUT'])
       expect([method, (await raw(method, get)).status]).toEqual([method, 403]);
     for (const method of ['DELETE', 'POST', 'PATCH', 'OPTIONS', 'GET', 'HEAD'])
@@ -190,7 +196,7 @@ describe('files on disk, attacked', () => {
 
   it('answers HEAD with a GET address, without the bytes', async () => {
     await disk.objects.put(body);
-    const response = await raw('HEAD', targetOf(disk.objects.presignGet(ref, 60).url));
+    const response = await raw('HEAD', targetOf((await disk.objects.presignGet(ref, 60)).url));
     expect(response.status).toBe(200);
     expect(response.headers).toMatchObject({
       'content-length': '100000',
@@ -201,7 +207,7 @@ describe('files on disk, attacked', () => {
   });
 
   it('tells the second uploader that the object was here, and leaves the file alone', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     expect((await raw('PUT', target, body)).json).toEqual({ ...ref, existed: false });
     const file = join(disk.folder, 'sha256', ref.sha256.slice(0, 2), ref.sha256.slice(2));
     const before = statSync(file);
@@ -212,7 +218,7 @@ describe('files on disk, attacked', () => {
   });
 
   it('has one winner among eight racing uploads', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     const results = await Promise.all(Array.from({ length: 8 }, () => raw('PUT', target, body)));
     expect(results.map((result) => result.status)).toEqual(Array.from({ length: 8 }, () => 200));
     expect(results.filter((result) => result.json['existed'] === false)).toHaveLength(1);
@@ -220,19 +226,21 @@ describe('files on disk, attacked', () => {
   });
 
   it('refuses more than was signed for, announced or not, and more than it takes at all', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     const large = Buffer.concat([body, randomBytes(500_000)]);
     const announced = await raw('PUT', target, large);
     expect([announced.status, announced.json['code'], announced.headers.connection]).toEqual([413, 'TOO_LARGE', 'close']);
     const chunked = await raw('PUT', target, large, { 'transfer-encoding': 'chunked' });
     expect([chunked.status, chunked.json['code']]).toEqual([413, 'TOO_LARGE']);
     const huge = { sha256: ref.sha256, size: 1_000_001 };
-    expect((await raw('PUT', targetOf(disk.objects.presignPut(huge, 60).url), body, { 'transfer-encoding': 'chunked' })).status).toBe(413);
+    expect(
+      (await raw('PUT', targetOf((await disk.objects.presignPut(huge, 60)).url), body, { 'transfer-encoding': 'chunked' })).status,
+    ).toBe(413);
     expect(await storedFiles()).toEqual([]);
   });
 
   it('does not hang up on a client that is still sending: that would destroy the answer', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     for (const [path, status] of [
       [target, 413],
       ['/objects/nothing', 400],
@@ -253,12 +261,13 @@ describe('files on disk, attacked', () => {
 
   it('keeps the connection of a reader whose object is not here', async () => {
     expect(
-      (await raw('GET', targetOf(disk.objects.presignGet(ref, 60).url), undefined, { connection: 'keep-alive' })).headers.connection,
+      (await raw('GET', targetOf((await disk.objects.presignGet(ref, 60)).url), undefined, { connection: 'keep-alive' })).headers
+        .connection,
     ).toBe('keep-alive');
   });
 
   it('refuses a short body, announced or not', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     const short = body.subarray(0, 99_999);
     expect((await raw('PUT', target, short)).status).toBe(422);
     expect((await raw('PUT', target, short, { 'transfer-encoding': 'chunked' })).status).toBe(422);
@@ -267,7 +276,7 @@ describe('files on disk, attacked', () => {
   });
 
   it('cuts off a client that goes on sending after the refusal', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     const socket = connect(disk.port, '127.0.0.1');
     const closed = new Promise((done) => socket.once('close', done));
     socket.on('error', () => undefined);
@@ -289,7 +298,7 @@ describe('files on disk, attacked', () => {
   });
 
   it('leaves nothing of an upload that is broken off', async () => {
-    const target = targetOf(disk.objects.presignPut(ref, 60).url);
+    const target = targetOf((await disk.objects.presignPut(ref, 60)).url);
     const socket = connect(disk.port, '127.0.0.1');
     socket.write(`PUT ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${ref.size}\r\n\r\n`);
     socket.write(body.subarray(0, 50_000));
@@ -305,14 +314,14 @@ describe('files on disk, attacked', () => {
   it('survives a reader that goes away', async () => {
     const large = randomBytes(900_000);
     await disk.objects.put(large);
-    const target = targetOf(disk.objects.presignGet(refOf(large), 60).url);
+    const target = targetOf((await disk.objects.presignGet(refOf(large), 60)).url);
     for (let i = 0; i < 5; i++) {
       const socket = connect(disk.port, '127.0.0.1');
       socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`);
       await new Promise((done) => socket.once('data', done));
       socket.destroy();
     }
-    const response = await send(disk.objects.presignGet(refOf(large), 60));
+    const response = await send(await disk.objects.presignGet(refOf(large), 60));
     expect(Buffer.from(await response.arrayBuffer()).equals(large)).toBe(true);
   });
 
@@ -335,7 +344,7 @@ describe('files on disk, attacked', () => {
 
   it('says INTERNAL and reports the cause when the disk fails', async () => {
     rmSync(join(disk.folder, 'tmp'), { recursive: true });
-    const response = await raw('PUT', targetOf(disk.objects.presignPut(ref, 60).url), body);
+    const response = await raw('PUT', targetOf((await disk.objects.presignPut(ref, 60)).url), body);
     expect([response.status, response.json['code']]).toEqual([500, 'INTERNAL']);
     expect(JSON.stringify(response.json)).not.toContain(disk.folder);
     expect(disk.defects.splice(0)).toMatchObject([{ code: 'ENOENT' }]);

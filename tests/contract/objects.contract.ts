@@ -8,8 +8,11 @@ import type { ObjectRef, Objects, SignedRequest } from '#runtime/objects/objects
 
 export interface ObjectsUnderTest {
   readonly objects: Objects;
-  /** Moves the calendar of the store's server. */
-  skewWall(ms: number): void;
+  /** What comes to be so long ago, by the calendar of the store's server, as an address may live. */
+  longAgo<T>(sign: () => Promise<T>): Promise<T>;
+  /** HTTP statuses that tell of other bytes, and of more bytes, than an address was signed for. */
+  readonly otherBytes: number;
+  readonly moreBytes: number;
   /** Closes the store and fails when it left anything behind that is no object. */
   dispose(): Promise<void>;
 }
@@ -136,13 +139,13 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
           ]) {
             expect(await codeOf(call)).toBe('BAD_REQUEST');
           }
-          expect(() => objects.presignGet({ sha256, size: 1 }, 60)).toThrow(GridError);
+          await expect(objects.presignGet({ sha256, size: 1 }, 60)).rejects.toThrow(GridError);
         }
         for (const size of [-1, 0.5, Number.NaN]) {
           expect(await codeOf(objects.put(body, { size }))).toBe('BAD_REQUEST');
-          expect(() => objects.presignPut({ ...ref, size }, 60)).toThrow(GridError);
+          await expect(objects.presignPut({ ...ref, size }, 60)).rejects.toThrow(GridError);
         }
-        for (const ttl of [0, -1, 1.5, Number.NaN, 8 * 24 * 3600]) expect(() => objects.presignPut(ref, ttl)).toThrow(GridError);
+        for (const ttl of [0, -1, 1.5, Number.NaN, 8 * 24 * 3600]) await expect(objects.presignPut(ref, ttl)).rejects.toThrow(GridError);
       });
 
       it('keep nothing of a source that fails', async () => {
@@ -163,11 +166,11 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
 
     describe('signed addresses', () => {
       it('store once, read whole, in part and not at all', async () => {
-        const stored = await send(objects.presignPut(ref, 60), body);
+        const stored = await send(await objects.presignPut(ref, 60), body);
         expect(stored.status).toBe(200);
         await stored.body?.cancel();
         expect(await objects.head(ref.sha256)).toEqual(ref);
-        const get = objects.presignGet(ref, 60);
+        const get = await objects.presignGet(ref, 60);
         const whole = await send(get);
         expect(whole.status).toBe(200);
         expect(whole.headers.get('content-length')).toBe('300000');
@@ -180,12 +183,13 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
         expect(Buffer.from(await tail.arrayBuffer()).equals(body.subarray(-3))).toBe(true);
         const behind = await send(get, undefined, { range: 'bytes=300000-' });
         expect(behind.status).toBe(416);
-        expect(behind.headers.get('content-range')).toBe('bytes */300000');
+        // Not every server says how long the object is.
+        expect([null, 'bytes */300000']).toContain(behind.headers.get('content-range'));
         await behind.body?.cancel();
       });
 
       it('take the same object again', async () => {
-        const put = objects.presignPut(ref, 60);
+        const put = await objects.presignPut(ref, 60);
         for (let i = 0; i < 2; i++) {
           const response = await send(put, body);
           expect(response.status).toBe(200);
@@ -196,24 +200,22 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
       it('refuse other bytes', async () => {
         const evil = Buffer.from(body);
         evil[7] = (evil[7] ?? 0) ^ 1;
-        const response = await send(objects.presignPut(ref, 60), evil);
-        expect(response.status).toBe(422);
+        const response = await send(await objects.presignPut(ref, 60), evil);
+        expect(response.status).toBe(test.otherBytes);
         await response.body?.cancel();
         expect(await objects.head(ref.sha256)).toBeNull();
       });
 
       it('refuse more bytes than they were signed for', async () => {
-        const response = await send(objects.presignPut(ref, 60), Buffer.concat([body, Buffer.from('x')]));
-        expect(response.status).toBe(413);
+        const response = await send(await objects.presignPut(ref, 60), Buffer.concat([body, Buffer.from('x')]));
+        expect(response.status).toBe(test.moreBytes);
         await response.body?.cancel();
         expect(await objects.head(ref.sha256)).toBeNull();
       });
 
       it('expire', async () => {
         await objects.put(body);
-        const get = objects.presignGet(ref, 60);
-        const put = objects.presignPut(ref, 60);
-        test.skewWall(61_000);
+        const [get, put] = await test.longAgo(() => Promise.all([objects.presignGet(ref, 60), objects.presignPut(ref, 60)]));
         for (const response of [await send(get), await send(put, body)]) {
           expect(response.status).toBe(403);
           await response.body?.cancel();
@@ -222,8 +224,8 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
 
       it('permit one method and one object only', async () => {
         await objects.put(body);
-        const get = objects.presignGet(ref, 60);
-        const put = objects.presignPut(absent, 60);
+        const get = await objects.presignGet(ref, 60);
+        const put = await objects.presignPut(absent, 60);
         const attacks: SignedRequest[] = [
           { ...get, method: 'PUT' },
           { ...put, method: 'GET' },
@@ -240,7 +242,7 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
       });
 
       it('say that an object is not here', async () => {
-        const response = await send(objects.presignGet(absent, 60));
+        const response = await send(await objects.presignGet(absent, 60));
         expect(response.status).toBe(404);
         await response.body?.cancel();
       });

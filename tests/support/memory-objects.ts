@@ -31,7 +31,7 @@ export function memoryObjects(): Objects & { keep(bytes: Uint8Array): { sha256: 
     async delete(sha256) {
       return stored.delete(sha256);
     },
-    presignPut: (ref) => ({ method: 'PUT', url: `memory:${ref.sha256}`, headers: {} }),
-    presignGet: (ref) => ({ method: 'GET', url: `memory:${ref.sha256}`, headers: {} }),
+    presignPut: async (ref) => ({ method: 'PUT', url: `memory:${ref.sha256}`, headers: {} }),
+    presignGet: async (ref) => ({ method: 'GET', url: `memory:${ref.sha256}`, headers: {} }),
   };
 }

@@ -27,7 +27,7 @@ export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: Gat
     if (stored !== null && stored.size !== ref.size) {
       throw new GridError('HASH_MISMATCH', `an object with this hash is stored and has ${stored.size} bytes`, { path: 'size' });
     }
-    return stored === null ? { state: 'missing', put: objects.presignPut(ref, UPLOAD_TTL_SECONDS) } : { state: 'present' };
+    return stored === null ? { state: 'missing', put: await objects.presignPut(ref, UPLOAD_TTL_SECONDS) } : { state: 'present' };
   });
 
   app.post('/api/jobs', async (request, reply) => {
