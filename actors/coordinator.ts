@@ -9,6 +9,7 @@ import { spawnGrid } from '#actors/grid.ts';
 import { generationActor } from '#actors/generation/generation.actor.ts';
 import { hubActor } from '#actors/hub/hub.actor.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
+import { openObjects } from '#actors/open-objects.ts';
 import { openPresence } from '#actors/open-presence.ts';
 import type { Services } from '#actors/services.ts';
 import { entities } from '#actors/store/entities.ts';
@@ -24,7 +25,7 @@ import { migrate, openOrm } from '#runtime/database/orm.ts';
 import { realHost } from '#runtime/host.ts';
 import { loadOrCreateKey } from '#runtime/identity/keys.ts';
 import { createSystem } from '#runtime/kernel/system.ts';
-import { openDiskObjects } from '#runtime/objects/disk-objects.ts';
+import type { S3Settings } from '#runtime/objects/s3-settings.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
 export interface CoordinatorOptions {
@@ -35,6 +36,8 @@ export interface CoordinatorOptions {
   readonly redisUrl: string | undefined;
   /** Where `hf:` model files come from; undefined: huggingface.co. */
   readonly modelHubUrl: string | undefined;
+  /** Null: objects as files in the data folder. Several coordinators need one S3. */
+  readonly s3: S3Settings | null;
   readonly listen: string;
   readonly port: number;
   readonly uiFolder: string;
@@ -94,15 +97,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       maxDelayMs: LEDGER_DELAY_MS,
     });
     stops.push({ part: 'ledger', end: () => ledger.close() });
-    const objects = await openDiskObjects({
-      folder: path.join(dataFolder, 'objects'),
-      maxSize: MODEL_LIMIT,
-      secret: await store.clusterSecret(),
-      // Relative: every client and agent knows the address by which it reaches this coordinator.
-      baseUrl: () => '',
-      clock: host.clock,
-      onDefect: (error) => log.error({ error }, 'object store'),
-    });
+    const {
+      objects,
+      serve: serveObject,
+      close: closeObjects,
+    } = await openObjects({ s3: options.s3, dataFolder, store, maxSize: MODEL_LIMIT, clock: host.clock, log });
+    stops.push({ part: 'objects', end: closeObjects });
     const coordinatorId = randomUUID();
     const presence = await openPresence({ redisUrl: options.redisUrl, store, host, log, coordinator: coordinatorId });
     stops.push({ part: 'presence', end: () => presence.close() });
@@ -163,7 +163,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           restart: 'temporary',
           args: { ...args, services, usageLog, attemptId: randomUUID },
         }),
-      serveObject: (request, response) => objects.handle(request, response),
+      serveObject,
       uiFolder: options.uiFolder,
       version: options.version,
       randomId: randomUUID,

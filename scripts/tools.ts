@@ -13,6 +13,13 @@ const TOOLS: readonly Tool[] = [
   { name: 'chromium', command: 'chromium', args: ['--version'], without: 'the web UI in a real browser (tests/e2e)' },
   { name: 'unshare', command: 'unshare', args: ['--version'], without: 'the embedded PostgreSQL under root' },
   { name: 'redis-server', command: 'redis-server', args: ['--version'], without: 'presence on a real Redis (tests/contract)' },
+  { name: 'radosgw', command: 'radosgw', args: ['--version'], without: 'objects on a real S3 (tests/contract, tests/integration)' },
+  {
+    name: 'postgresql-15',
+    command: '/usr/lib/postgresql/15/bin/postgres',
+    args: ['--version'],
+    without: 'the oldest PostgreSQL that is supported (tests/integration)',
+  },
 ];
 
 /** Tools that are not on this machine. */

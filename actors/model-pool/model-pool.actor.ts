@@ -114,8 +114,8 @@ export const modelPoolActor = defineActor({
     async function deliveryOf(row: StoredModelRow): Promise<ModelDelivery> {
       const chunks = await services.objects.head(row.chunks);
       if (chunks === null) throw new GridError('OBJECT_MISSING', `object ${row.chunks} is gone from the store`);
-      const get = services.objects.presignGet({ sha256: row.sha256, size: row.size }, DELIVERY_TTL_SECONDS);
-      const getChunks = services.objects.presignGet(chunks, DELIVERY_TTL_SECONDS);
+      const get = await services.objects.presignGet({ sha256: row.sha256, size: row.size }, DELIVERY_TTL_SECONDS);
+      const getChunks = await services.objects.presignGet(chunks, DELIVERY_TTL_SECONDS);
       return { size: row.size, get, chunks: { ...chunks, get: getChunks }, contextSize: model.contextSize };
     }
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import { startCoordinator, type Coordinator } from '#actors/coordinator.ts';
 import { EXIT, say, sayJson } from '#bin/client/print.ts';
+import { s3SettingsOf } from '#runtime/objects/s3-settings.ts';
 import { createLog } from '#runtime/observe/log.ts';
 
 import { ensureUiBuilt } from '../../scripts/build-ui.ts';
@@ -15,6 +16,7 @@ import type { UpOptions } from './up-command.ts';
 export async function runUp(options: UpOptions): Promise<void> {
   const log = createLog('coordinator', parseLevel(options.log));
   const dataFolder = path.resolve(options.data);
+  const s3 = s3SettingsOf(process.env);
   const port = parseWhole(options.port, '--port', 0, 65_535);
   const stopping = untilStopped();
   const made = await mkdir(dataFolder, { recursive: true, mode: 0o700 });
@@ -26,6 +28,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     databaseUrl: process.env['DATABASE_URL'],
     redisUrl: process.env['REDIS_URL'],
     modelHubUrl: process.env['HF_ENDPOINT'],
+    s3,
     listen: options.listen,
     port,
     uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),

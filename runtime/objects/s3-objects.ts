@@ -36,7 +36,7 @@ import type { S3Settings } from './s3-settings.ts';
 export interface S3ObjectsOptions {
   readonly settings: S3Settings;
   readonly clock: Clock;
-  /** Bytes of the largest object: 4 GiB unless told otherwise, as S3 copies no more than 5 at once. */
+  /** Bytes of the largest object: 4 GiB unless told otherwise. S3 takes at most 5 GiB in one signed PUT and in one copy. */
   readonly maxSize?: number;
   /** Bytes that are held in memory of an upload, and sent at once. S3 wants 5 MiB at least. */
   readonly partSize?: number;

@@ -35,7 +35,7 @@ afterAll(async () => {
 interface BucketUnderTest extends ObjectsUnderTest {
   readonly objects: S3Objects;
   readonly bucket: string;
-  keys(): Promise<string[]>;
+  readonly keys: () => Promise<string[]>;
 }
 
 async function makeBucket(): Promise<BucketUnderTest> {

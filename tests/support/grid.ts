@@ -118,6 +118,8 @@ export interface GridOptions {
   readonly ui?: boolean;
   readonly logLevel?: string;
   readonly withAgent?: boolean;
+  /** Of the coordinator, on top of our own: servers that it shall use instead of what comes with it. */
+  readonly environment?: Record<string, string>;
 }
 
 export async function startGrid(options: GridOptions = {}): Promise<Grid> {
@@ -131,7 +133,7 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
   async function startCoordinator(): Promise<{ ready: Ready; process: GridProcess }> {
     const flags = [...(options.ui === true ? [] : ['--no-ui']), ...(options.withAgent === true ? ['--with-agent'] : [])];
     const args = ['up', '--json', '--data', path.join(folder, 'data'), '--port', port, '--log', logLevel, ...flags];
-    const started = await start(args, {}, (out) => out.trimEnd().endsWith('}'));
+    const started = await start(args, options.environment ?? {}, (out) => out.trimEnd().endsWith('}'));
     const ready = JSON.parse(started.stdout()) as Ready;
     port = new URL(ready.url).port;
     processes.add(started);
