@@ -31,9 +31,9 @@ export interface TestDatabase {
 
 const quiet: DatabaseLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-export async function openDatabases(): Promise<Databases> {
+export async function openDatabases(url = process.env['DATABASE_URL']): Promise<Databases> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'corpgrid-store-'));
-  const server = await openDatabase({ dataFolder: folder, url: process.env['DATABASE_URL'], log: quiet });
+  const server = await openDatabase({ dataFolder: folder, url, log: quiet });
   const admin = await connectSql(server.url, 10_000);
   const prefix = `store_${process.pid}_${Date.now().toString(36)}`;
   const template = `${prefix}_template`;
