@@ -19,7 +19,7 @@ import { CONTROLS, afterVote, isFinal, nextStep, ShardTable, type Control } from
 import { JobProtocol } from './job.protocol.ts';
 import { jobSummary } from './job-view.ts';
 import { decidedOf, withDecided } from './decided.ts';
-import { makeManifest } from './manifest.ts';
+import { isMergeStale, makeManifest } from './manifest.ts';
 import { inputDigest, isMergeShard, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
 
 /** After a coordinator was lost, devices get this long to come back with the attempts that they hold. */
@@ -263,6 +263,10 @@ export const jobActor = defineActor({
       const at = context.clock.wall();
       const decided = decidedOf(answer.standing);
       const rows = decided === undefined ? evidence.rows : evidence.rows.map((row) => withDecided(row, decided.get(row.index)));
+      if (isMergeStale({ job, shards: rows, votes: all, publicKeys })) {
+        await move(['sealing'], 'failed', 'a map result was corrected after the merge had run: submit the job again');
+        return;
+      }
       const manifest = makeManifest({ job, shards: rows, votes: all, publicKeys }, epoch, services.key, at);
       if (!(await services.store.seal(manifest, epoch, decided)))
         throw new Error(`job ${job.id} could not be sealed: a shard is not provisional`);

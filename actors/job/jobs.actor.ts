@@ -1,3 +1,4 @@
+import { RefusalQuota } from '#actors/refusal-quota.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
 import type { VoteRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
@@ -21,6 +22,7 @@ export const jobsActor = defineActor({
   async start(context, args: JobsArgs) {
     const { services } = args;
     const live = new Map<string, JobRef>();
+    const refusals = new RefusalQuota();
     const book = args.makeBook(services.store, context.clock);
     const auditSecret = await services.patiently(() => services.store.clusterSecret());
     for (const { id } of await services.patiently(() => services.store.openJobs([...services.epochs.keys()]))) wake(id);
@@ -71,7 +73,7 @@ export const jobsActor = defineActor({
       const job = await services.store.findJob(message.job);
       if (vote.again && (await isOnRecord(vote))) return void vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
       const reason = job === null ? 'no such job' : `the shard was sealed: the job is ${job.state}`;
-      if (job !== null) {
+      if (job !== null && refusals.take(vote.device)) {
         const row: VoteRow = {
           fence: message.fence,
           job: job.id,

@@ -10,11 +10,15 @@ import {
   specDigestOf,
   type Receipt,
   type ReceiptLeaf,
+  type SealedVote,
+  voteBytes,
 } from '#actors/contract/receipt.ts';
+import { signedBytes } from '#actors/contract/vote-batch.ts';
 import type { JobRow, ManifestRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 import { canonicalJson } from '#runtime/identity/canonical.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
+import { verify } from '#runtime/identity/verify.ts';
 
 import { inputDigest, type ShardOutput } from './run-command.ts';
 
@@ -59,6 +63,29 @@ export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptL
     });
     return leafOf(shard.index, output, sealed, shard.decided);
   });
+}
+
+/**
+ * Whether the merge shard's votes are about other map results than those that are accepted now: one was taken back after the
+ * merge had run, and came out differently.
+ */
+export function isMergeStale(evidence: Evidence): boolean {
+  const { job } = evidence;
+  const [vote, leaf] = job.spec.merge ? lastVote(leavesOf(evidence)) : [undefined, undefined];
+  if (vote === undefined || leaf === undefined || job.spec.merge === undefined) return false;
+  const { fence, inputDigest: digest, batch, signature, publicKey } = vote;
+  const module = job.spec.merge.module.sha256;
+  const bytes = signedBytes(
+    voteBytes({ job: job.id, shard: leaf.shard, fence, module, inputDigest: digest, output: leaf.output }),
+    batch,
+    sha256,
+  );
+  return bytes === null || !verify(signature, bytes, publicKey);
+}
+
+function lastVote(leaves: readonly ReceiptLeaf[]): [SealedVote | undefined, ReceiptLeaf | undefined] {
+  const leaf = leaves.at(-1);
+  return [leaf?.votes[0], leaf];
 }
 
 /** The signed summary of a whole job: its root covers every leaf. */

@@ -2,6 +2,7 @@ import { maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts
 import { fenceText, MIB, type ObjectRef, type SignedRequest } from '#actors/contract/primitives.ts';
 import type { IncomingVote, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
+import { RefusalQuota } from '#actors/refusal-quota.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
 import type { Change, JobRow, Lesson, Outcome, ShardRow, VoteRow } from '#actors/store/store.ts';
 import type { Services } from '#actors/services.ts';
@@ -64,6 +65,9 @@ export const quorumActor = defineActor({
     // Votes that wait for the commit of the one before them on the same shard: a decision never rests on a vote that
     // might not become durable.
     const waiting = new Map<number, (() => void)[]>();
+    /** Leases whose attempt a refusal has ended. */
+    const ended = new Set<string>();
+    const refusals = new RefusalQuota();
     /** Shards that want a vote which nobody is there to give. */
     const stuck = new Set<number>();
     if (rule.type === 'belief') context.every(RECHECK_MS, recheck);
@@ -98,7 +102,13 @@ export const quorumActor = defineActor({
     }
 
     function refuse(vote: IncomingVote, reason: string): void {
-      const shardId = leases.get(fenceText(vote.message.fence))?.shardId ?? 0;
+      const fence = fenceText(vote.message.fence);
+      const lease = leases.get(fence);
+      const shardId = lease?.shardId ?? 0;
+      // The first refusal of its own lease ends the attempt, so it is always written.
+      const endsAttempt = lease?.device === vote.device && !cast.has(fence) && !ended.has(fence);
+      if (endsAttempt) ended.add(fence);
+      else if (!refusals.take(vote.device)) return void vote.from.voteSettled({ fence: vote.message.fence, outcome: 'refused', reason });
       services.log.warn({ job: job.id, shard: vote.message.shard, device: vote.device, reason }, 'vote refused');
       submit({ type: 'refuse', partition: job.partition, epoch, vote: rowOf(vote, shardId, reason) }, (outcome) => {
         vote.from.voteSettled({ fence: vote.message.fence, outcome: 'refused', reason });

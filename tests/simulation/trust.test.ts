@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { RunCommand } from '#actors/contract/agent-link.ts';
 import { verifyReceipt } from '#actors/contract/receipt.ts';
+import { REFUSALS_KEPT } from '#actors/refusal-quota.ts';
 import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { verify } from '#runtime/identity/verify.ts';
 import { withSystem, type Stage } from '#tests/support/actors.ts';
@@ -162,6 +163,34 @@ describe('a job that counts votes', () => {
         expect(receipt.leaf).toMatchObject({ by: 'core', belief: null });
         expect(verifyReceipt(receipt, { sha256, verify }).ok).toBe(true);
       }
+    });
+  });
+});
+
+describe('a device that sends refused votes without end', () => {
+  it('is answered each time and fills no table', async () => {
+    await play(51, async (stage, grid) => {
+      const flood = await grid.addDevice('flood', () => null);
+      await grid.addDevice('core', honest, { trusted: true });
+      await grid.submit(JOB, 3, 2);
+      await stage.host.advance(1_000);
+      const output = { sha256: 'a'.repeat(64), size: 1 };
+      for (let seq = 1; seq <= 400; seq++) {
+        const fence = { epoch: 1, seq: 10_000 + seq };
+        const vote = {
+          type: 'vote',
+          job: JOB,
+          shard: 0,
+          output,
+          bytes: new Uint8Array(1),
+          seconds: 0,
+          signature: '0'.repeat(128),
+        } as const;
+        flood.send({ ...vote, fence });
+      }
+      await stage.host.advance(5_000);
+      expect(flood.settled.filter(({ outcome }) => outcome === 'refused')).toHaveLength(400);
+      expect((await grid.store.votesOf(JOB, null)).filter((v) => v.refusal !== null)).toHaveLength(REFUSALS_KEPT);
     });
   });
 });
