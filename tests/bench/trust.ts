@@ -36,7 +36,7 @@ interface Scale {
 }
 
 const FULL: Scale = { seeds: [1, 2], jobs: 24, attacks: Object.keys(ATTACKS), shares: SHARES, captureSeeds: 200 };
-const QUICK: Scale = { seeds: [1], jobs: 12, attacks: ['collude10', 'alone2', 'whitewash10'], shares: [30], captureSeeds: 5 };
+const QUICK: Scale = { seeds: [1], jobs: 12, attacks: ['collude10', 'alone2', 'whitewash10'], shares: [30], captureSeeds: 3 };
 
 /** Several seeds of one world, added up. */
 type Sum = { -readonly [Key in keyof Omit<WorldReport, 'failure'>]: number };
