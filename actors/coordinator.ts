@@ -1,6 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import path from 'node:path';
 
+import { joinCluster } from '#actors/cluster/join-cluster.ts';
 import { MODEL_LIMIT } from '#actors/contract/primitives.ts';
 import { createDeviceDesk } from '#actors/device/device-desk.ts';
 import type { Audience } from '#actors/feed/feed.actor.ts';
@@ -18,6 +20,8 @@ import { createPostgresStore } from '#actors/store/postgres/postgres-store.ts';
 import type { Change, Outcome } from '#actors/store/store.ts';
 import { trackStore } from '#actors/store/tracked-store.ts';
 import type { TenantRef } from '#actors/tenant/tenant.protocol.ts';
+import { connectionName, createPostgresClusterStore } from '#runtime/cluster/postgres/cluster-store.ts';
+import { sliceHost } from '#runtime/cluster/slices.ts';
 import { withDatabaseRetry } from '#runtime/database/connection-errors.ts';
 import { createLedger } from '#runtime/database/ledger.ts';
 import { openDatabase } from '#runtime/database/open-database.ts';
@@ -30,6 +34,8 @@ import type { Log } from '#runtime/observe/log.ts';
 
 export interface CoordinatorOptions {
   readonly dataFolder: string;
+  /** Where other coordinators reach this one; undefined: where it listens. */
+  readonly advertise?: string | undefined;
   /** Undefined: the embedded PostgreSQL in the data folder. */
   readonly databaseUrl: string | undefined;
   /** Undefined: presence in this process. Several coordinators need one Redis. */
@@ -67,6 +73,9 @@ const LEDGER_DELAY_MS = 10;
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { log, dataFolder } = options;
   const host = realHost();
+  const coordinatorId = randomUUID();
+  const slices = sliceHost(host);
+  let address = '';
   const stops: { readonly part: string; readonly end: () => Promise<void> | void }[] = [];
 
   /** Ends what was started, last first; one failure does not keep the rest from ending. */
@@ -85,11 +94,17 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const key = loadOrCreateKey(path.join(dataFolder, 'keys'), 'grid');
     const database = await openDatabase({ dataFolder, url: options.databaseUrl, log });
     stops.push({ part: 'database', end: () => database.close() });
-    const orm = await openOrm({ url: database.url, entities, migrations, log });
+    const applicationName = connectionName(coordinatorId);
+    const orm = await openOrm({ url: database.url, entities, migrations, log, applicationName });
     stops.push({ part: 'orm', end: () => orm.close() });
     await migrate(orm);
     const { store, idle } = trackStore(createPostgresStore(orm));
     stops.push({ part: 'store', end: idle });
+    // Connections of its own: a lease must not wait behind the work of others.
+    const leases = await openOrm({ url: database.url, entities: [], migrations: [], log, applicationName, poolSize: 2 });
+    stops.push({ part: 'lease connections', end: () => leases.close() });
+    const membership = trackStore(createPostgresClusterStore(leases.em.fork().getKysely<unknown>()));
+    stops.push({ part: 'leases', end: membership.idle });
     const ledger = createLedger<Change, Outcome>({
       host,
       commit: (batch) => store.commit(batch),
@@ -103,20 +118,30 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       close: closeObjects,
     } = await openObjects({ s3: options.s3, dataFolder, store, maxSize: MODEL_LIMIT, clock: host.clock, log });
     stops.push({ part: 'objects', end: closeObjects });
-    const coordinatorId = randomUUID();
     const presence = await openPresence({ redisUrl: options.redisUrl, store, host, log, coordinator: coordinatorId });
     stops.push({ part: 'presence', end: () => presence.close() });
-    const epochs = await store.takePartitions(coordinatorId);
     const patiently = <T>(work: () => Promise<T>): Promise<T> => withDatabaseRetry(work, { host, attempts: PATIENCE });
-    const services: Services = { store, ledger, objects, presence, key, log, patiently, epochs };
 
     const system = createSystem({
       name: 'coordinator',
-      host,
+      host: slices.host,
       onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
       onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
     });
     stops.push({ part: 'actors', end: () => system.shutdown() });
+
+    const joined = joinCluster({
+      id: coordinatorId,
+      address: () => address,
+      host,
+      slices,
+      system,
+      store: membership.store,
+      log,
+      jobs: () => grid.jobs,
+    });
+    const { cluster } = joined;
+    const services: Services = { store, ledger, objects, presence, key, log, patiently, epochs: cluster.epochs };
 
     // The doors open last, so the audience is a hall that is empty at first.
     let hall: Audience = { job: () => {}, jobChanged: () => {}, device: () => {} };
@@ -126,11 +151,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       device: (device) => hall.device(device),
     };
 
-    const { tenants, models, usageLog, jobs, devices, placement } = spawnGrid(system, {
+    const grid = spawnGrid(system, {
       services,
       audience,
       randomBytes: (length) => randomBytes(length),
+      peers: { ...joined, owned: cluster.owned, publish: (name, ref, protocol) => cluster.actors.publish(name, ref, protocol) },
     });
+    const { tenants, models, usageLog, jobs, devices, placement, allJobs, allDevices } = grid;
     const hub = system.spawn({
       id: 'hub',
       actor: hubActor,
@@ -149,9 +176,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const gateway = await createGateway({
       services,
       host,
-      jobs: createJobDesk({ services, jobs, placement, clock: host.clock }),
+      jobs: createJobDesk({ services, jobs: allJobs, placement, clock: host.clock }),
       devices,
-      deviceDesk: createDeviceDesk({ store, devices, clock: host.clock }),
+      deviceDesk: createDeviceDesk({ store, devices: allDevices, clock: host.clock }),
       tenants,
       models,
       usageLog,
@@ -164,6 +191,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           args: { ...args, services, usageLog, attemptId: randomUUID },
         }),
       serveObject,
+      acceptPeer: (socket) => cluster.accept(socket),
       uiFolder: options.uiFolder,
       version: options.version,
       randomId: randomUUID,
@@ -175,6 +203,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
     const firstKey = await createFirstKey(tenants);
     await gateway.listen(options.listen, options.port);
+    address = options.advertise ?? addressOf(options.listen, gateway.port);
+    stops.push({ part: 'cluster', end: () => cluster.stop() });
+    await cluster.start();
 
     return {
       port: gateway.port,
@@ -191,6 +222,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await stop();
     throw error;
   }
+}
+
+/** Who listens on every address is reached by the name of its machine. */
+function addressOf(listen: string, port: number): string {
+  const host = listen === '0.0.0.0' || listen === '::' ? hostname() : listen;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 async function createFirstKey(tenants: TenantRef): Promise<string | null> {

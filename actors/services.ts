@@ -17,6 +17,6 @@ export interface Services {
   readonly log: Log;
   /** Repeats idempotent work while the database is away. */
   readonly patiently: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Epoch of each partition that this coordinator owns. */
+  /** Epoch of each partition whose owner is known, this coordinator or another one: what is written under it is fenced. */
   readonly epochs: ReadonlyMap<number, number>;
 }

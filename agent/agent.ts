@@ -32,6 +32,8 @@ export interface AgentOptions {
   readonly stateFolder: string;
   /** Address of the grid; needed at the first start, afterwards remembered. */
   readonly url: string | undefined;
+  /** Addresses of other coordinators of the same grid. */
+  readonly more?: readonly string[];
   /** Enrolment token; needed at the first start only. */
   readonly token: string | undefined;
   readonly name: string | undefined;
@@ -87,8 +89,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
       onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
     });
-    const agentUrl = new URL('/agent', membership.url);
-    agentUrl.protocol = agentUrl.protocol === 'https:' ? 'wss:' : 'ws:';
+    const addresses = coordinatorsOf(membership);
 
     system.spawn({
       id: 'session',
@@ -99,7 +100,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         vitals: await vitals(),
         readVitals: vitals,
         key,
-        gridUrl: () => membership.url,
+        gridUrl: () => addresses.current(),
         epochs,
         journal,
         executor: createWasmExecutor(host),
@@ -119,7 +120,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         openLink: (events, hello) =>
           createLinkClient<ToAgent, FromAgent>({
             host,
-            connect: () => wsSocket(new WebSocket(agentUrl, { perMessageDeflate: false, maxPayload: MAX_PAYLOAD })),
+            connect: () => wsSocket(new WebSocket(addresses.next(), { perMessageDeflate: false, maxPayload: MAX_PAYLOAD })),
             peer: membership.device,
             key,
             serverKey: membership.gridKey,
@@ -127,6 +128,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
             decode: (raw) => ToAgent.parse(raw),
             lane: laneOfReport,
             ...events,
+            onOpen(how) {
+              addresses.keep();
+              events.onOpen(how);
+            },
           }),
         onRefused: options.onRefused,
         onState: options.onState,
@@ -147,12 +152,33 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
+/** The coordinators by turns: the one that answered last is tried first, then each of the others. */
+function coordinatorsOf({ url, more = [] }: Membership): { current(): string; next(): URL; keep(): void } {
+  const all = [url, ...more];
+  let at = 0;
+  let tried = -1;
+  return {
+    current: () => all[at] ?? url,
+    next() {
+      // The first try of each outage goes where the link was.
+      tried = tried < 0 ? at : (tried + 1) % all.length;
+      const address = new URL('/agent', all[tried] ?? url);
+      address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
+      return address;
+    },
+    keep() {
+      at = Math.max(tried, 0);
+      tried = -1;
+    },
+  };
+}
+
 /** The membership that is there, at its newest address, or a new one bought with the token. */
-async function join(folder: string, key: KeyPair, { url, token, name }: AgentOptions): Promise<Membership> {
+async function join(folder: string, key: KeyPair, { url, more = [], token, name }: AgentOptions): Promise<Membership> {
   const known = await readMembership(folder);
   if (known !== null) {
-    if (url === undefined || url === known.url) return known;
-    const moved = { ...known, url };
+    if (url === undefined || (url === known.url && more.join(' ') === (known.more ?? []).join(' '))) return known;
+    const moved = { ...known, url, more: [...more] };
     await writeMembership(folder, moved);
     return moved;
   }
@@ -167,7 +193,7 @@ async function join(folder: string, key: KeyPair, { url, token, name }: AgentOpt
       fix: 'make a token on the grid with `corpgrid tokens create` and give it with --token',
     });
   }
-  return enrol({ url, token, name: name ?? hostname(), key, folder });
+  return enrol({ url, more, token, name: name ?? hostname(), key, folder });
 }
 
 async function readModels({ models, contextSize, log }: AgentOptions): Promise<OfferedModel[]> {

@@ -9,6 +9,7 @@ import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
 import type { DeviceArgs } from './device.actor.ts';
 import type { DeviceProtocol, DeviceRef } from './device.protocol.ts';
+import { IDLE_LEASE_MS } from './device.state.ts';
 import { deviceSummary } from './device-view.ts';
 import { DevicesProtocol } from './devices.protocol.ts';
 
@@ -96,7 +97,7 @@ export const devicesActor = defineActor({
           const entry = live.get(id);
           if (entry !== undefined && String(entry.sessionEpoch) === token) entry.ref.leaseExpired();
           // A session of a coordinator that is gone. The write is fenced: a newer session anywhere is not touched.
-          else if (entry === undefined || entry.sessionEpoch < Number(token)) markAbsent(id, Number(token));
+          else if (entry === undefined || entry.sessionEpoch < Number(token)) expireElsewhere(id, Number(token));
         }
       },
       reportHeld(job) {
@@ -120,6 +121,18 @@ export const devicesActor = defineActor({
         return new Map([...live].map(([device, entry]) => [device, entry.ref]));
       },
     };
+
+    /** Its coordinator may well live, and write its beats: then it is asked for again later. */
+    function expireElsewhere(device: string, sessionEpoch: number): void {
+      context.pipe(services.store.findDevice(device), (result) => {
+        if (!result.ok || result.value === null || result.value.sessionEpoch !== sessionEpoch) return;
+        const { lastSeenAt } = result.value;
+        if (lastSeenAt !== null && context.clock.wall() - lastSeenAt < IDLE_LEASE_MS) {
+          return void services.presence.set(device, String(sessionEpoch), IDLE_LEASE_MS);
+        }
+        markAbsent(device, sessionEpoch);
+      });
+    }
 
     function markAbsent(device: string, sessionEpoch: number): void {
       context.pipe(services.store.setDeviceState(device, sessionEpoch, 'absent', context.clock.wall()), (result) => {

@@ -13,12 +13,14 @@ import { wsSocket } from '#runtime/link/ws-socket.ts';
 import type { GatewayArgs } from './gateway.ts';
 
 const AGENT_PATH = '/agent';
+/** Other coordinators; see runtime/cluster. */
+const PEER_PATH = '/peer';
 /** socket.io answers its own upgrades. */
 const SOCKET_IO_PATH = '/socket.io/';
 const MAX_PAYLOAD = largestFrame();
 
 /** The agents' door: a WebSocket whose first words are a mutual challenge, then the link. */
-export function openAgentSocket(server: Server, { services, host, devices }: GatewayArgs): { close(): Promise<void> } {
+export function openAgentSocket(server: Server, { services, host, devices, acceptPeer }: GatewayArgs): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
   const link = createLinkServer<FromAgent, ToAgent>({
     host,
@@ -46,6 +48,9 @@ export function openAgentSocket(server: Server, { services, host, devices }: Gat
     const { pathname } = new URL(request.url ?? '/', 'http://grid');
     if (pathname.startsWith(SOCKET_IO_PATH)) return;
     // An upgrade that nobody takes would hold its socket, and the server's end, for ever.
+    if (pathname === PEER_PATH && acceptPeer !== undefined) {
+      return sockets.handleUpgrade(request, socket, head, (ws) => acceptPeer(wsSocket(ws)));
+    }
     if (closing || pathname !== AGENT_PATH) return void socket.destroy();
     sockets.handleUpgrade(request, socket, head, (ws) => link.accept(wsSocket(ws)));
   }

@@ -18,6 +18,7 @@ import type { TenantRef } from '#actors/tenant/tenant.protocol.ts';
 import { GridError } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 import type { Host } from '#runtime/kernel/host.ts';
+import type { SocketLike } from '#runtime/link/socket.ts';
 
 import { adminRoutes } from './api/admin-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
@@ -52,6 +53,8 @@ export interface GatewayArgs {
   readonly hub: HubRef;
   /** The disk object store answers its own signed URLs; undefined when S3 does. */
   readonly serveObject: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
+  /** Takes the sockets of other coordinators; undefined when this one is alone. */
+  readonly acceptPeer?: (socket: SocketLike) => void;
   readonly uiFolder: string;
   readonly version: string;
   readonly randomId: () => string;

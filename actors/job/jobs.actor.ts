@@ -13,6 +13,8 @@ import { JobsProtocol, type IncomingVote } from './jobs.protocol.ts';
 export interface JobsArgs extends Omit<JobArgs, 'job' | 'epoch' | 'book' | 'auditSecret'> {
   readonly makeBook: typeof createTrustBook;
   readonly job: ActorDefinition<typeof JobProtocol, JobArgs>;
+  /** Epochs of the partitions that are this coordinator's own; without it all of the services'. */
+  readonly owned?: ReadonlyMap<number, number> | undefined;
 }
 
 export const jobsActor = defineActor({
@@ -25,10 +27,18 @@ export const jobsActor = defineActor({
     const refusals = new RefusalQuota();
     const book = args.makeBook(services.store, context.clock);
     const auditSecret = await services.patiently(() => services.store.clusterSecret());
-    for (const { id } of await services.patiently(() => services.store.openJobs([...services.epochs.keys()]))) wake(id);
+    /** Grows and shrinks as partitions move. */
+    const owned = new Map(args.owned ?? services.epochs);
+    /** Their jobs go on elsewhere: nobody shall hear that they ended. */
+    const moving = new Set<string>();
+    await wakeAll([...owned.keys()]);
+
+    async function wakeAll(partitions: readonly number[]): Promise<void> {
+      for (const { id } of await services.patiently(() => services.store.openJobs(partitions))) wake(id);
+    }
 
     function epochOf(partition: number): number {
-      const epoch = services.epochs.get(partition);
+      const epoch = owned.get(partition);
       if (epoch === undefined) throw new GridError('UNREACHABLE', `partition ${partition} belongs to another coordinator`);
       return epoch;
     }
@@ -45,6 +55,7 @@ export const jobsActor = defineActor({
       });
       live.set(id, ref);
       context.watch(ref, () => {
+        if (moving.delete(id)) return;
         if (live.get(id) === ref) {
           live.delete(id);
           // Otherwise a new life of the job has opened it already.
@@ -132,6 +143,23 @@ export const jobsActor = defineActor({
           live.delete(id);
           wake(id);
         }
+      },
+      async gained(epochs) {
+        for (const [partition, epoch] of epochs) owned.set(partition, epoch);
+        await wakeAll([...epochs.keys()]);
+      },
+      async released(partitions) {
+        const gone = new Set(partitions);
+        for (const partition of gone) owned.delete(partition);
+        const stops = [...live.keys()]
+          .filter((id) => gone.has(partitionOf(id)))
+          .map(async (id) => {
+            moving.add(id);
+            live.delete(id);
+            await context.stopChild(id);
+          });
+        await Promise.all(stops);
+        await services.ledger.answered();
       },
       find(id) {
         return live.get(id) ?? null;

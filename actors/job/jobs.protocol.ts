@@ -65,6 +65,10 @@ export const JobsProtocol = protocol('jobs', {
   report: tell<AttemptReport[]>(),
   /** The database was away: what its last commits did is unknown, so every job is read again. */
   reload: tell(),
+  /** This coordinator owns these partitions now, at these epochs: wakes their jobs. */
+  gained: ask<ReadonlyMap<number, number>>(),
+  /** It owns these no more. Answered when their jobs have ended and nothing of them is still being written. */
+  released: ask<readonly number[]>(),
   /** The actor of an open job. */
   find: ask<string, JobRef | null>(),
 });

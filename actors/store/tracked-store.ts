@@ -1,10 +1,8 @@
-import type { Store } from './store.ts';
-
 /**
  * A store that knows which of its verbs are under way, so that the database can be closed when none is. Closing a pool under
  * a statement that is still waiting for its connection leaves both waiting for ever.
  */
-export function trackStore(store: Store): { readonly store: Store; readonly idle: () => Promise<void> } {
+export function trackStore<S extends object>(store: S): { readonly store: S; readonly idle: () => Promise<void> } {
   const underWay = new Set<Promise<unknown>>();
 
   const tracked = new Proxy(store, {

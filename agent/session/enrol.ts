@@ -11,7 +11,14 @@ import type { KeyPair } from '#runtime/identity/keys.ts';
 
 import { writeDurably } from './durable-file.ts';
 
-const Membership = z.strictObject({ url: z.url(), device: DeviceId, gridKey: PublicKey, name: z.string() });
+/** `more` are the addresses of other coordinators of the same grid, for when the one at `url` does not answer. */
+const Membership = z.strictObject({
+  url: z.url(),
+  more: z.array(z.url()).max(64).optional(),
+  device: DeviceId,
+  gridKey: PublicKey,
+  name: z.string(),
+});
 
 /** Which grid this machine belongs to, as what, and the grid's key that it trusts from then on. */
 export type Membership = z.infer<typeof Membership>;
@@ -38,8 +45,15 @@ export async function writeMembership(folder: string, membership: Membership): P
 }
 
 /** Buys this machine its identity with a token. The key never leaves the machine; the signature proves that it is here. */
-export async function enrol(options: { url: string; token: string; name: string; key: KeyPair; folder: string }): Promise<Membership> {
-  const { url, token, name, key, folder } = options;
+export async function enrol(options: {
+  url: string;
+  more?: readonly string[];
+  token: string;
+  name: string;
+  key: KeyPair;
+  folder: string;
+}): Promise<Membership> {
+  const { url, more = [], token, name, key, folder } = options;
   const proof = Buffer.from(key.sign(enrolBytes({ token, publicKey: key.publicKey, name }))).toString('hex');
   let response: Response;
   try {
@@ -63,7 +77,7 @@ export async function enrol(options: { url: string; token: string; name: string;
     throw new GridError('BAD_TOKEN', problem.success ? problem.data.message : `the grid answered ${response.status}`, detail);
   }
   const reply = EnrolReply.parse(body);
-  const membership = { url, device: reply.device, gridKey: reply.gridKey, name };
+  const membership = { url, ...(more.length > 0 ? { more: [...more] } : {}), device: reply.device, gridKey: reply.gridKey, name };
   await writeMembership(folder, membership);
   return membership;
 }

@@ -18,7 +18,10 @@ export function agentCommand(program: Command): void {
   program
     .command('agent')
     .description('lend this machine to a grid: runs until it is stopped')
-    .option('--url <url>', 'address of the grid (or CORPGRID_URL); remembered after the first start')
+    .option(
+      '--url <url>',
+      'address of the grid (or CORPGRID_URL), or of several coordinators with commas between; remembered after the first start',
+    )
     .option('--token <token>', 'enrolment token (or CORPGRID_TOKEN); needed at the first start only')
     .option('--name <name>', 'how people see this machine (default: its host name)')
     .option('--state <dir>', 'where key, votes and cache are kept', './agent-state')

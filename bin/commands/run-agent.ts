@@ -12,13 +12,16 @@ import { untilStopped } from './until-stopped.ts';
 /** Runs an agent until it is told to stop, or until the grid refuses it for good. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const log = createLog('agent', parseLevel(options.log));
-  const url = options.url ?? process.env['CORPGRID_URL'];
+  const [url, ...more] = (options.url ?? process.env['CORPGRID_URL'] ?? '')
+    .split(',')
+    .flatMap((text) => (text.trim() === '' ? [] : [checkGridUrl(text.trim())]));
   let refused = false;
   const stopping = untilStopped();
   if (options.tied === true) process.stdin.resume().once('end', () => stopping.stop());
   const agent = await startAgent({
     stateFolder: path.resolve(options.state),
-    url: url === undefined ? undefined : checkGridUrl(url),
+    url,
+    more,
     token: options.token ?? process.env['CORPGRID_TOKEN'],
     name: options.name,
     slots: options.slots === undefined ? undefined : parseWhole(options.slots, '--slots', 0, 4096),

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { startCoordinator, type Coordinator } from '#actors/coordinator.ts';
+import { checkGridUrl } from '#bin/client/grid-client.ts';
 import { EXIT, say, sayJson } from '#bin/client/print.ts';
 import { s3SettingsOf } from '#runtime/objects/s3-settings.ts';
 import { createLog } from '#runtime/observe/log.ts';
@@ -29,6 +30,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     redisUrl: process.env['REDIS_URL'],
     modelHubUrl: process.env['HF_ENDPOINT'],
     s3,
+    advertise: options.advertise === undefined ? undefined : checkGridUrl(options.advertise),
     listen: options.listen,
     port,
     uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),

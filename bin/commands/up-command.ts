@@ -6,6 +6,7 @@ export interface UpOptions {
   readonly data: string;
   readonly listen: string;
   readonly port: string;
+  readonly advertise?: string;
   readonly withAgent?: boolean;
   readonly ui: boolean;
   readonly json?: boolean;
@@ -19,6 +20,7 @@ export function upCommand(program: Command): void {
     .option('--data <dir>', 'where database, objects and keys are kept', './data')
     .option('--listen <host>', 'address to listen on; 0.0.0.0 lets other machines in', '127.0.0.1')
     .option('--port <n>', 'port to listen on; 0 takes a free one', String(DEFAULT_PORT))
+    .option('--advertise <url>', 'where other coordinators of the same database reach this one (default: where it listens)')
     .option('--with-agent', 'also lend this machine: starts one agent as a process of its own')
     .option('--json', 'print address, keys and folder as one JSON document')
     .option('--no-ui', 'do not build and serve the web UI')

@@ -2,10 +2,9 @@ import { sha256 } from '#runtime/identity/digest.ts';
 
 import type { NodeRow, PartitionRow } from './cluster-store.ts';
 
-/** The partition of an entity, for ever: the first four bytes of the SHA-256 of its id. */
+/** The partition of an entity, for ever: the first byte of the SHA-256 of its id. At most 256 partitions. */
 export function partitionOfEntity(id: string, partitions: number): number {
-  const hash = sha256(new TextEncoder().encode(id));
-  return new DataView(hash.buffer, hash.byteOffset).getUint32(0) % partitions;
+  return (sha256(new TextEncoder().encode(id))[0] ?? 0) % partitions;
 }
 
 const scores = new Map<string, number>();

@@ -306,7 +306,8 @@ export function createCluster(options: ClusterOptions): Cluster {
 
   async function join(): Promise<void> {
     const since = host.clock.now();
-    const begun = await store.join({ ...node, publicKey: key.publicKey }, times.ttlMs);
+    const { id, address, host: machine, weight } = node;
+    const begun = await store.join({ id, address, host: machine, weight, publicKey: key.publicKey }, times.ttlMs);
     life = begun;
     state = 'member';
     lease = startLease({

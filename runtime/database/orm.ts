@@ -12,6 +12,8 @@ export interface OrmOptions {
   readonly entities: readonly (EntityClass<AnyEntity> | EntitySchema)[];
   readonly migrations: readonly (MigrationObject | Constructor<Migration>)[];
   readonly log: DatabaseLog;
+  /** How the server's administrators see the connections; default `corpgrid`. */
+  readonly applicationName?: string;
   /** Connections at most; default 10. At least 2, because `migrate` holds one while another one migrates. */
   readonly poolSize?: number;
 }
@@ -41,7 +43,7 @@ export async function openOrm(options: OrmOptions): Promise<MikroORM> {
 }
 
 /** The configuration of `openOrm`; the MikroORM command line gets the same one. */
-export function ormConfig({ url, entities, migrations, log, poolSize = 10 }: OrmOptions): Options {
+export function ormConfig({ url, entities, migrations, log, applicationName = 'corpgrid', poolSize = 10 }: OrmOptions): Options {
   return defineConfig({
     dbName: databaseName(checkDatabaseUrl(url)),
     entities: [...entities],
@@ -52,7 +54,7 @@ export function ormConfig({ url, entities, migrations, log, poolSize = 10 }: Orm
     pool: { max: Math.max(2, poolSize) },
     driverOptions: {
       connectionString: url,
-      application_name: 'corpgrid',
+      application_name: applicationName,
       connectionTimeoutMillis: 30_000,
       keepAlive: true,
       onPoolCreated: (pool: PgPool) => preparePool(pool, log),

@@ -9,6 +9,7 @@ import type { Ref } from '#runtime/kernel/ref.ts';
 export const CounterProtocol = protocol('counter', {
   /** Numbers of one sender rise; a number that is not above the last is not counted again. */
   add: ask<{ sender: string; n: number }, Counted>(),
+  peek: ask<void, Counted>(),
   note: tell<{ sender: string; n: number }>(),
   read: ask<void, CounterState>(),
   /** Sets a durable timer that counts as sender `timer`. */
@@ -63,6 +64,7 @@ export function counterActor(onNote: (id: string, note: { sender: string; n: num
 
       return {
         add,
+        peek: () => ({ count: state.count, epoch }),
         note: (note) => onNote(key.id, note),
         read: () => state,
         remind: ({ inMs }) => timers.set('reminder', inMs, new Uint8Array()),

@@ -42,6 +42,8 @@ export interface Grid {
   startAgent(name: string, options?: AgentStart): Promise<AgentProcess>;
   /** Starts the coordinator again on the same data and port, after it was killed or stopped. */
   restartCoordinator(): Promise<void>;
+  /** Another coordinator on the same database and objects, at an address of its own. */
+  joinCoordinator(): Promise<GridProcess & { readonly url: string }>;
   /** A command of the CLI, run to its end against this grid. */
   corpgrid(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }>;
   end(): Promise<void>;
@@ -130,12 +132,12 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
   let port = '0';
   let token: string | null = null;
 
-  async function startCoordinator(): Promise<{ ready: Ready; process: GridProcess }> {
+  async function startCoordinator(at = port): Promise<{ ready: Ready; process: GridProcess }> {
     const flags = [...(options.ui === true ? [] : ['--no-ui']), ...(options.withAgent === true ? ['--with-agent'] : [])];
-    const args = ['up', '--json', '--data', path.join(folder, 'data'), '--port', port, '--log', logLevel, ...flags];
+    const args = ['up', '--json', '--data', path.join(folder, 'data'), '--port', at, '--log', logLevel, ...flags];
     const started = await start(args, options.environment ?? {}, (out) => out.trimEnd().endsWith('}'));
     const ready = JSON.parse(started.stdout()) as Ready;
-    port = new URL(ready.url).port;
+    if (port === '0') port = new URL(ready.url).port;
     processes.add(started);
     return { ready, process: started };
   }
@@ -193,6 +195,10 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
     async restartCoordinator() {
       const again = await startCoordinator();
       coordinator = again.process;
+    },
+    async joinCoordinator() {
+      const { ready, process: joined } = await startCoordinator('0');
+      return { ...joined, url: ready.url };
     },
     async corpgrid(...args) {
       const env = { ...process.env, CORPGRID_URL: url, CORPGRID_KEY: adminKey };
