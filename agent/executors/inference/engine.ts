@@ -7,10 +7,12 @@ import {
   LlamaLogLevelGreaterThan,
   type LlamaModel,
   readGgufFileInfo,
+  type Token,
 } from 'node-llama-cpp';
 
 import type { Host } from '#runtime/kernel/host.ts';
 
+import { createGrammars, type GrammarState } from './grammar.ts';
 import { createBatchOrder, queuedSequenceIds } from './batch-order.ts';
 import { type ChatTemplate, createChatTemplate } from './prompt.ts';
 import type { Evaluating } from './evaluating.ts';
@@ -24,6 +26,10 @@ export interface LoadedModel {
   readonly model: LlamaModel;
   readonly context: LlamaContext;
   readonly template: ChatTemplate;
+  /** Compiles a grammar (GBNF). @throws Error when it is none */
+  readonly grammar: (text: string) => GrammarState;
+  /** The text of one token. A part of a character has the bytes of U+FFFD: the engine tells no others. */
+  readonly bytesOf: (token: Token) => Uint8Array;
   readonly options: LoadOptions;
   /** Bytes of main and GPU memory that model and context take. */
   readonly memoryBytes: number;
@@ -77,7 +83,17 @@ async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating):
       await context.dispose();
       await model.dispose();
     };
-    return { model, context, template, options, memoryBytes: Math.ceil(memoryBytes), dispose };
+    const encoder = new TextEncoder();
+    return {
+      model,
+      context,
+      template,
+      options,
+      grammar: createGrammars(llama, model),
+      bytesOf: (token) => encoder.encode(model.detokenize([token])),
+      memoryBytes: Math.ceil(memoryBytes),
+      dispose,
+    };
   } catch (error) {
     await model.dispose();
     throw error;

@@ -1,3 +1,5 @@
+import type { LlamaModel, Token } from 'node-llama-cpp';
+
 import type { GenerationFailure, GenerationRequest } from '#actors/contract/generation.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 
@@ -5,14 +7,17 @@ import { Credit } from './credit.ts';
 import type { LoadedModel } from './engine.ts';
 import type { Evaluating } from './evaluating.ts';
 import { runGeneration } from './generation-run.ts';
+import type { GrammarState } from './grammar.ts';
 import { type FromHost, type GenerateCommand, type GenerationEnd, shortReason } from './host-protocol.ts';
+import { SequencePool } from './sequence-pool.ts';
 import { createTokenBatcher } from './token-batcher.ts';
 
 /**
  * The generations of one loaded model.
  *
  * A generation is waiting (its model has a sequence for it when another ends) or running, and ends exactly once: by itself,
- * by failing, or cancelled. First come, first served; beyond `WAITING` it is turned away at once.
+ * by failing, or cancelled. The highest priority first and then first come, first served; beyond `WAITING` it is turned away at
+ * once. A deterministic one runs alone: what is in a batch beside it would change how its own numbers add up.
  */
 const WAITING = 1024;
 
@@ -22,11 +27,8 @@ interface Generation {
   readonly cancel: AbortController;
 }
 
-const SERVED = new Set(['messages', 'sampling', 'priority', 'maxTokens', 'temperature', 'topP', 'seed', 'stop']);
-
-/** Asks for more than this engine does: better refused than answered wrongly. */
-function isBeyond(request: GenerationRequest): boolean {
-  return Object.entries({ ...request, ...request.sampling }).some(([name, value]) => value !== undefined && !SERVED.has(name));
+function priorityOf({ command }: Generation): number {
+  return command.request.priority ?? 0;
 }
 
 class Failure extends Error {
@@ -51,11 +53,15 @@ export class Generations {
   readonly #options: GenerationsOptions;
   readonly #all = new Map<string, Generation>();
   readonly #waiting: Generation[] = [];
+  readonly #pool: SequencePool;
   #running = 0;
+  /** One runs that wants the batch for itself. */
+  #alone = false;
   #onIdle: (() => void) | undefined;
 
   constructor(options: GenerationsOptions) {
     this.#options = options;
+    this.#pool = new SequencePool(options.loaded.context, options.loaded.options.sequences);
   }
 
   get running(): number {
@@ -79,11 +85,19 @@ export class Generations {
       return;
     }
     this.#all.set(command.id, generation);
-    this.#waiting.push(generation);
+    this.#enqueue(generation);
     this.#options.send({ type: 'accepted', id: command.id });
     this.#startNext();
     // The agent's watchdog has been waiting since it sent the command.
     this.#options.evaluating.report();
+  }
+
+  /** Behind all of its priority, before all of a lower one. */
+  #enqueue(generation: Generation): void {
+    const priority = priorityOf(generation);
+    const place = this.#waiting.findIndex((other) => priorityOf(other) < priority);
+    if (place < 0) this.#waiting.push(generation);
+    else this.#waiting.splice(place, 0, generation);
   }
 
   credit(id: string, tokens: number): void {
@@ -112,12 +126,18 @@ export class Generations {
   }
 
   #startNext(): void {
-    while (this.#running < this.#options.loaded.options.sequences) {
-      const next = this.#waiting.shift();
+    while (!this.#alone && this.#running < this.#options.loaded.options.sequences) {
+      const [next] = this.#waiting;
       if (next === undefined) return;
+      const alone = next.command.request.deterministic === true;
+      // Nobody overtakes it: it would wait for ever beside a busy queue.
+      if (alone && this.#running > 0) return;
+      this.#waiting.shift();
       this.#running += 1;
+      this.#alone = alone;
       void this.#run(next).then((end) => {
         this.#running -= 1;
+        this.#alone = false;
         this.#end(next.command.id, end);
         this.#startNext();
         if (this.#running === 0) this.#onIdle?.();
@@ -130,46 +150,52 @@ export class Generations {
     this.#options.send({ type: 'ended', id, end });
   }
 
-  #prompt(command: GenerateCommand): ReturnType<LoadedModel['template']['prompt']> {
-    const { template, options } = this.#options.loaded;
+  #prompt({ messages, prompt, toolUse, resume }: GenerationRequest): Token[] {
+    const { template, options, model } = this.#options.loaded;
+    const tokens = prompt === undefined ? written(() => template.prompt(messages ?? [], toolUse)) : plainPrompt(model, prompt);
+    if (tokens.length === 0) throw new Failure('PROMPT', 'The prompt is empty.');
+    const length = tokens.length + (resume?.tokens.length ?? 0);
+    checkTokens(model, resume?.tokens ?? []);
+    if (length < options.contextSize) return tokens;
+    throw new Failure(
+      'CONTEXT_LENGTH',
+      `The prompt has ${tokens.length} tokens and the model's context holds ${options.contextSize}, the answer included.`,
+      tokens.length,
+    );
+  }
+
+  #grammar(text: string | undefined): GrammarState | undefined {
+    if (text === undefined) return undefined;
     try {
-      const { messages } = command.request;
-      if (messages === undefined || isBeyond(command.request))
-        throw new Failure('UNSUPPORTED', 'This engine does not serve such requests yet.');
-      const prompt = template.prompt(messages);
-      if (prompt.length === 0) throw new Error('the chat template makes no prompt of these messages');
-      if (prompt.length < options.contextSize) return prompt;
-      throw new Failure(
-        'CONTEXT_LENGTH',
-        `The prompt has ${prompt.length} tokens and the model's context holds ${options.contextSize}, the answer included.`,
-        prompt.length,
-      );
+      return this.#options.loaded.grammar(text);
     } catch (error) {
-      throw error instanceof Failure
-        ? error
-        : new Failure('PROMPT', `The model's chat template refuses the messages: ${shortReason(error)}`);
+      throw new Failure('GRAMMAR', `The grammar cannot be compiled: ${shortReason(error)}`);
     }
   }
 
   /** Never rejects. */
   async #run({ command, credit, cancel }: Generation): Promise<GenerationEnd> {
     const { host, loaded, evaluating, send } = this.#options;
+    const { request } = command;
+    const before = request.resume?.tokens.length ?? 0;
     let promptTokens = 0;
-    let completionTokens = 0;
-    const batcher = createTokenBatcher(host, (batch) => {
-      completionTokens = batch.from + batch.ids.length;
-      send({ type: 'tokens', id: command.id, ...batch });
-    });
+    let completionTokens = before;
+    const batcher = createTokenBatcher(
+      host,
+      (batch) => {
+        completionTokens = batch.from + batch.ids.length;
+        send({ type: 'tokens', id: command.id, ...batch });
+      },
+      before,
+    );
     try {
-      const prompt = this.#prompt(command);
+      const prompt = this.#prompt(request);
       promptTokens = prompt.length;
-      const { contextSize } = loaded.options;
-      const { model, context, template } = loaded;
-      const { stopTokens, stopTexts } = template;
-      const { sampling } = command.request;
+      const grammar = this.#grammar(request.grammar);
       const during = <T>(work: Promise<T>): Promise<T> => evaluating.during(work);
+      const pool = this.#pool;
       const result = await runGeneration({
-        model, context, prompt, sampling, contextSize, stopTokens, stopTexts, credit, batcher, cancelled: cancel.signal, evaluating: during,
+        loaded, pool, prompt, grammar, request, credit, batcher, cancelled: cancel.signal, evaluating: during,
       }); // prettier-ignore
       return { ...result, promptTokens };
     } catch (error) {
@@ -179,4 +205,28 @@ export class Generations {
       return { outcome: 'failed', code, reason: shortReason(error), promptTokens, completionTokens };
     }
   }
+}
+
+/** Runs the model's chat template. */
+function written(prompt: () => Token[]): Token[] {
+  try {
+    return prompt();
+  } catch (error) {
+    throw new Failure('PROMPT', `The model's chat template refuses the messages: ${shortReason(error)}`);
+  }
+}
+
+function plainPrompt(model: LlamaModel, prompt: string | readonly number[]): Token[] {
+  if (typeof prompt !== 'string') return checkTokens(model, prompt);
+  const tokens = model.tokenize(prompt);
+  const { bos, shouldPrependBosToken } = model.tokens;
+  return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
+}
+
+/** The engine reads behind its tables for a token that the model does not have. */
+function checkTokens(model: LlamaModel, tokens: readonly number[]): Token[] {
+  const count = model.fileInfo.metadata.tokenizer?.ggml?.tokens.length ?? 0;
+  const bad = tokens.find((token) => token >= count);
+  if (bad !== undefined) throw new Failure('PROMPT', `The model has ${count} tokens, and ${bad} is none of them.`);
+  return [...tokens] as Token[];
 }

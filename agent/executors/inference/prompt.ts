@@ -1,6 +1,7 @@
 import { type ChatHistoryItem, type ChatWrapper, LlamaText, type LlamaModel, resolveChatWrapper, type Token } from 'node-llama-cpp';
 
-import type { ChatMessage } from '#actors/contract/generation.ts';
+import type { ChatMessage, ToolUse } from '#actors/contract/generation.ts';
+import { callsAsText, toolInstructions } from '#actors/contract/tool-text.ts';
 
 /** Messages in, tokens out, by the chat template that the model brought with it. */
 export interface ChatTemplate {
@@ -10,7 +11,7 @@ export interface ChatTemplate {
    *
    * @throws whatever the template raises about the messages
    */
-  prompt(messages: readonly ChatMessage[]): Token[];
+  prompt(messages: readonly ChatMessage[], toolUse?: ToolUse): Token[];
   /** Tokens that end the assistant's message, besides those that the model itself marks. */
   readonly stopTokens: ReadonlySet<number>;
   /** The same for texts that are no single token in this model. */
@@ -18,13 +19,29 @@ export interface ChatTemplate {
 }
 
 function historyOf(messages: readonly ChatMessage[]): ChatHistoryItem[] {
-  const history = messages.map(({ role, content }): ChatHistoryItem => {
-    if (role === 'tool') throw new Error('the messages of tools are not served yet');
-    if (role === 'assistant') return { type: 'model', response: [content] };
+  const history = messages.map((message): ChatHistoryItem => {
+    const { role, content } = message;
+    // What the models that call in this form were trained on: results come as a user's words.
+    if (role === 'tool') return { type: 'user', text: `<tool_response>\n${content}\n</tool_response>` };
+    if (role === 'assistant') return { type: 'model', response: [assistantText(message)] };
     return { type: role, text: content };
   });
   if (messages.at(-1)?.role !== 'assistant') history.push({ type: 'model', response: [] });
   return history;
+}
+
+function assistantText({ content, toolCalls = [] }: ChatMessage): string {
+  const calls = callsAsText(toolCalls);
+  return content === '' || calls === '' ? content + calls : `${content}\n${calls}`;
+}
+
+/** Says which functions there are, in front of everything else. */
+function withTools(messages: readonly ChatMessage[], toolUse: ToolUse | undefined): readonly ChatMessage[] {
+  if (toolUse === undefined || toolUse.choice === 'none') return messages;
+  const instructions = toolInstructions(toolUse.tools);
+  const [first, ...rest] = messages;
+  if (first?.role !== 'system') return [{ role: 'system', content: instructions }, ...messages];
+  return [{ ...first, content: `${first.content}\n\n${instructions}` }, ...rest];
 }
 
 function stopsOf(model: LlamaModel, wrapper: ChatWrapper): Pick<ChatTemplate, 'stopTokens' | 'stopTexts'> {
@@ -49,7 +66,8 @@ export function createChatTemplate(model: LlamaModel): ChatTemplate {
   const wrapper = resolveChatWrapper(model, { fallbackToOtherWrappersOnJinjaError: false, warningLogs: false });
   if (wrapper === null) throw new Error('the chat template of the model file is of no kind that the engine knows');
   return {
-    prompt: (messages) => wrapper.generateContextState({ chatHistory: historyOf(messages) }).contextText.tokenize(model.tokenizer),
+    prompt: (messages, toolUse) =>
+      wrapper.generateContextState({ chatHistory: historyOf(withTools(messages, toolUse)) }).contextText.tokenize(model.tokenizer),
     ...stopsOf(model, wrapper),
   };
 }
