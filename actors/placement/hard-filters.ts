@@ -29,9 +29,15 @@ export function standingBlock(node: FleetNode, demand: Demand, standing: Standin
   if (node.cores < demand.cores) return 'coresTotal';
   if (node.memoryMiB < demand.memoryMiB) return 'memoryTotal';
   if (demand.gpus > 0) {
-    const offered = node.gpus.filter((gpu) => demand.backend === null || gpu.backend === demand.backend);
-    if (offered.length < demand.gpus) return 'backend';
-    if (offered.filter((gpu) => gpu.totalMiB >= (demand.vramMiB ?? 0)).length < demand.gpus) return 'vramTotal';
+    let offered = 0;
+    let large = 0;
+    for (const gpu of node.gpus) {
+      if (demand.backend !== null && gpu.backend !== demand.backend) continue;
+      offered += 1;
+      if (demand.vramMiB === null || gpu.totalMiB >= demand.vramMiB) large += 1;
+    }
+    if (offered < demand.gpus) return 'backend';
+    if (large < demand.gpus) return 'vramTotal';
   }
   if (c.power === 'mains' && vitals.power !== 'mains') return 'power';
   if (c.owner === 'away' && (vitals.owner === 'present' || vitals.owner === 'unknown')) return 'owner';

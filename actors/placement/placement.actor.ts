@@ -63,7 +63,7 @@ export const placementActor = defineActor({
         at,
         place(candidates: readonly Candidate[]) {
           seen = candidates;
-          return book.place(candidates, { at, random: () => context.random() });
+          return book.place(candidates, { at, random: () => context.random(), limit: BATCH });
         },
       };
       context.pipe(services.store.claim(request), (result) => {

@@ -37,6 +37,10 @@ export class PlacementBook {
   readonly #stuck = new Set<string>();
   #total: Usage = noUsage();
   #provisional: Provisional[] = [];
+  /** A node on which the job found room last. */
+  readonly #roomy = new Map<string, FleetNode>();
+  /** Jobs that the last placement found no room for. */
+  readonly #unplaced = new Set<string>();
   #coresPerGpu = 8;
 
   /** A session of the device begins. What an earlier one held is forgotten; `held` came back with this one. */
@@ -46,7 +50,7 @@ export class PlacementBook {
     this.nodes.set(node.device, node);
     this.#total = fleetTotals(this.nodes.values());
     for (const { fence, job } of held) this.#hold(fenceText(fence), job, node, null);
-    this.#stuck.clear();
+    this.#unstick(node);
   }
 
   removeNode(device: string): void {
@@ -78,6 +82,7 @@ export class PlacementBook {
     this.jobs.delete(job);
     this.#exhausted.delete(job);
     this.#stuck.delete(job);
+    this.#roomy.delete(job);
   }
 
   /** One of its shards may want an attempt. */
@@ -121,7 +126,7 @@ export class PlacementBook {
     this.#forget(key);
     node.freeSlots += 1;
     this.wanting(job);
-    this.#stuck.clear();
+    this.#unstick(node);
     return held.open?.demand.app ?? null;
   }
 
@@ -173,8 +178,9 @@ export class PlacementBook {
    * machine with the best score, equal scores to the lower id; every further one to a random machine of those that may, so
    * that nobody can choose whom to vote with.
    */
-  place(candidates: readonly Candidate[], { at, random }: { readonly at: number; readonly random: () => number }): Assignment[] {
+  place(candidates: readonly Candidate[], { at, random, limit = Number.POSITIVE_INFINITY }: PlaceOptions): Assignment[] {
     this.#undo();
+    this.#unplaced.clear();
     const mayRun = new Map<string, FleetNode[]>();
     const queues = new Map<string, { next: number; readonly list: { candidate: Candidate; job: OpenJob }[] }>();
     for (const candidate of candidates) {
@@ -186,7 +192,7 @@ export class PlacementBook {
     }
     const tenants = [...queues].map(([tenant, queue]) => ({ tenant, usage: this.#usageOf(tenant), queue }));
     const assignments: Assignment[] = [];
-    while (tenants.length > 0) {
+    while (tenants.length > 0 && assignments.length < limit) {
       const turn = least(tenants, (t) => this.#share(t.tenant, t.usage));
       const entry = turn.queue.list[turn.queue.next++];
       if (entry === undefined) {
@@ -196,10 +202,17 @@ export class PlacementBook {
       const { candidate, job } = entry;
       let nodes = mayRun.get(job.job);
       if (nodes === undefined) {
-        nodes = [...this.nodes.values()].filter((node) => standingBlock(node, job.demand, this.#standing(node, job), at) === null);
+        nodes = this.#open(job, at);
         mayRun.set(job.job, nodes);
       }
-      this.#placeShard(candidate, job, nodes, assignments, random);
+      if (nodes.length === 0) {
+        this.#unplaced.add(job.job);
+        continue;
+      }
+      const placed = this.#placeShard(candidate, job, nodes, assignments, random);
+      if (!placed) this.#unplaced.add(job.job);
+      // Room only shrinks from here on: what found none without a bar leaves the others of its job none either.
+      if (!placed && candidate.barred.length === 0) mayRun.set(job.job, []);
     }
     return assignments;
   }
@@ -222,12 +235,22 @@ export class PlacementBook {
     );
   }
 
-  #placeShard(candidate: Candidate, job: OpenJob, nodes: readonly FleetNode[], out: Assignment[], random: () => number): void {
+  /** Machines that may run the job and have room now: within one placement no other will. */
+  #open(job: OpenJob, at: number): FleetNode[] {
+    const open: FleetNode[] = [];
+    for (const node of this.nodes.values()) {
+      if (this.#hasRoom(node, job, at)) open.push(node);
+    }
+    return open;
+  }
+
+  /** False when nothing was found for its first attempt. */
+  #placeShard(candidate: Candidate, job: OpenJob, nodes: readonly FleetNode[], out: Assignment[], random: () => number): boolean {
     const bars = barsOf(candidate, job, this.nodes);
     for (let n = 0; n < candidate.wanted; n++) {
-      if (this.overQuota(job)) return;
+      if (this.overQuota(job)) return n > 0;
       const node = bars.devices.size === 0 ? this.#best(job, nodes, bars) : this.#any(job, nodes, bars, random);
-      if (node === undefined) return;
+      if (node === undefined) return n > 0;
       bars.devices.add(node.device);
       if (job.demand.constraints.spread === 'site' && node.site !== null) bars.sites.add(node.site);
       const claim = charge(node, job.demand);
@@ -237,6 +260,7 @@ export class PlacementBook {
       this.#provisional.push({ shardId: candidate.shardId, node, job, claim });
       out.push({ shardId: candidate.shardId, device: node.device });
     }
+    return true;
   }
 
   #best(job: OpenJob, nodes: readonly FleetNode[], bars: ShardBars): FleetNode | undefined {
@@ -258,11 +282,29 @@ export class PlacementBook {
     return open[Math.floor(random() * open.length)];
   }
 
-  #anyRoom(job: OpenJob, at: number): boolean {
-    for (const node of this.nodes.values()) {
-      if (roomBlock(node, job.demand) === null && standingBlock(node, job.demand, this.#standing(node, job), at) === null) return true;
+  /** Jobs that found no room anywhere may find it on this node now. */
+  #unstick(node: FleetNode): void {
+    for (const id of this.#stuck) {
+      const job = this.jobs.get(id);
+      if (job === undefined || roomBlock(node, job.demand) === null) this.#stuck.delete(id);
     }
+  }
+
+  #anyRoom(job: OpenJob, at: number): boolean {
+    // Where there was room a moment ago there mostly still is.
+    const hint = this.#roomy.get(job.job);
+    if (hint !== undefined && this.nodes.get(hint.device) === hint && this.#hasRoom(hint, job, at)) return true;
+    for (const node of this.nodes.values()) {
+      if (!this.#hasRoom(node, job, at)) continue;
+      this.#roomy.set(job.job, node);
+      return true;
+    }
+    this.#roomy.delete(job.job);
     return false;
+  }
+
+  #hasRoom(node: FleetNode, job: OpenJob, at: number): boolean {
+    return roomBlock(node, job.demand) === null && standingBlock(node, job.demand, this.#standing(node, job), at) === null;
   }
 
   #standing(node: FleetNode, { demand }: OpenJob): Standing | undefined {
@@ -347,7 +389,7 @@ export class PlacementBook {
         const placed = leased.get(job) ?? 0;
         // All of its shards that want attempts were looked at.
         if (seen.shards < room && placed === seen.attempts) this.#exhausted.add(job);
-        else if (placed === 0 && seen.shards > 0) this.#stuck.add(job);
+        else if (placed === 0 && this.#unplaced.has(job)) this.#stuck.add(job);
         room -= seen.shards;
         if (room <= 0) break;
       }
@@ -362,6 +404,13 @@ const LOOKS_PER_DRAW = 512;
 /** Shards of each tenant that a round looks at beyond its share. */
 const SPARE = 8;
 const NO_BARS: ShardBars = { devices: new Set(), classes: new Set(), sites: new Set() };
+
+export interface PlaceOptions {
+  readonly at: number;
+  readonly random: () => number;
+  /** No further shard once so many attempts were handed out. */
+  readonly limit?: number;
+}
 
 interface Held {
   readonly job: string;
