@@ -178,7 +178,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       host,
       jobs: createJobDesk({ services, jobs: allJobs, placement, clock: host.clock }),
       devices,
-      deviceDesk: createDeviceDesk({ store, devices: allDevices, clock: host.clock }),
+      deviceDesk: createDeviceDesk({ store, devices: allDevices, placement, clock: host.clock }),
       tenants,
       models,
       usageLog,

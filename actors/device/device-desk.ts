@@ -1,16 +1,25 @@
 import type { DeviceSummary, DeviceTrust } from '#actors/contract/live.ts';
+import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import type { Store, DeviceRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 
+import { clusterReport } from './cluster-report.ts';
 import type { DeviceRef } from './device.protocol.ts';
 import { deviceSummary } from './device-view.ts';
 import type { DeviceDesk, DevicesRef } from './devices.protocol.ts';
 
 const ASK = { timeoutMs: 5_000 };
 
+export interface DeviceDeskArgs {
+  readonly store: Store;
+  readonly devices: DevicesRef;
+  readonly placement: PlacementRef;
+  readonly clock: Clock;
+}
+
 /** Answers for every device that is enrolled, connected or not. */
-export function createDeviceDesk({ store, devices, clock }: { store: Store; devices: DevicesRef; clock: Clock }): DeviceDesk {
+export function createDeviceDesk({ store, devices, placement, clock }: DeviceDeskArgs): DeviceDesk {
   async function rowOf(id: string): Promise<DeviceRow> {
     const row = await store.findDevice(id);
     if (row === null) throw new GridError('NOT_FOUND', `no device ${id}`, { fix: '`corpgrid devices` lists them' });
@@ -52,6 +61,10 @@ export function createDeviceDesk({ store, devices, clock }: { store: Store; devi
     async list() {
       const [rows, live] = await Promise.all([store.listDevices(), devices.live(undefined, ASK)]);
       return Promise.all(rows.map((row) => summaryOf(row, live.get(row.id))));
+    },
+    async cluster() {
+      const [rows, ledgers] = await Promise.all([store.listDevices(), placement.ledgers(undefined, ASK)]);
+      return clusterReport(rows, ledgers);
     },
     async drain(id, on) {
       const row = await rowOf(id);

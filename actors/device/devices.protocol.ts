@@ -1,4 +1,5 @@
 import type { AgentHello } from '#actors/contract/agent-link.ts';
+import type { ClusterReport } from '#actors/contract/cluster-report.ts';
 import type { DeviceSummary, DeviceTrust } from '#actors/contract/live.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { HeldSession } from '#actors/device/held-session.ts';
@@ -28,6 +29,8 @@ export type DevicesRef = Ref<typeof DevicesProtocol>;
 export interface DeviceDesk {
   list(): Promise<DeviceSummary[]>;
   find(device: string): Promise<DeviceSummary>;
+  /** The connected devices and their sum. */
+  cluster(): Promise<ClusterReport>;
   drain(device: string, on: boolean): Promise<DeviceSummary>;
   revoke(device: string): Promise<DeviceSummary>;
   trust(device: string): Promise<DeviceTrust>;

@@ -29,7 +29,9 @@ export interface FleetNode {
   readonly sandboxRank: number;
   /** Devices of one class vote as one: who enrolled them. */
   readonly correlationClass: string;
-  /** One core for each slot at least: more slots than cores are the operator's word. */
+  /** As the machine has them. */
+  readonly machineCores: number;
+  /** As they are promised, one for each slot at least: more slots than cores are the operator's word. */
   readonly cores: number;
   readonly memoryMiB: number;
   readonly slots: number;
@@ -64,6 +66,7 @@ export function fleetNode({ device, capabilities: c, vitals, correlationClass = 
     site: c.site ?? null,
     sandboxRank: rankOf(c.sandbox),
     correlationClass,
+    machineCores: c.cores,
     cores: Math.max(c.cores, c.slots),
     memoryMiB: Math.floor(c.memoryBytes / MIB),
     slots: c.slots,

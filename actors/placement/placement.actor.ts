@@ -7,6 +7,7 @@ import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { demandOf } from './demand.ts';
 import { fleetNode, readLoad, readVitals, type FleetNode } from './fleet-node.ts';
+import { nodeLedger } from './node-ledger.ts';
 import { PlacementProtocol, type SessionOf } from './placement.protocol.ts';
 import { PlacementBook } from './placement.state.ts';
 
@@ -140,6 +141,9 @@ export const placementActor = defineActor({
       wake(job) {
         book.wanting(job);
         claim();
+      },
+      ledgers() {
+        return [...book.nodes.values()].map(nodeLedger);
       },
       blocks({ job: id, barred }) {
         const job = book.jobs.get(id);

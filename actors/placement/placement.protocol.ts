@@ -1,4 +1,5 @@
 import type { Capabilities } from '#actors/contract/agent-link.ts';
+import type { DeviceLedger } from '#actors/contract/cluster-report.ts';
 import type { Fence } from '#actors/contract/primitives.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
 import type { DeviceReason } from '#actors/contract/why-pending.ts';
@@ -50,6 +51,8 @@ export const PlacementProtocol = protocol('placement', {
   closed: tell<string>(),
   /** A shard of this job may want an attempt. */
   wake: tell<string>(),
+  /** What the connected devices have, and what is taken of it. */
+  ledgers: ask<void, readonly DeviceLedger[]>(),
   /** Null: the job is not open here. `barred` are devices that may not run the shard that is asked about. */
   blocks: ask<{ job: string; barred: readonly string[] }, Blocks | null>(),
 });

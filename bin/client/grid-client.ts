@@ -3,6 +3,7 @@ import { ReadableStream } from 'node:stream/web';
 
 import { z } from 'zod';
 
+import type { ClusterReport } from '#actors/contract/cluster-report.ts';
 import type { Submission } from '#actors/contract/job-spec.ts';
 import type { DeviceSummary, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import { SignedRequest, type ObjectRef } from '#actors/contract/primitives.ts';
@@ -35,6 +36,7 @@ export interface GridClient {
   output(id: string, index: number): Promise<Response>;
   receipts(id: string): Promise<Receipt[]>;
   devices(): Promise<DeviceSummary[]>;
+  cluster(): Promise<ClusterReport>;
   device(id: string): Promise<DeviceSummary>;
   deviceAction(id: string, action: 'drain' | 'undrain' | 'revoke'): Promise<DeviceSummary>;
   get(path: string): Promise<unknown>;
@@ -135,6 +137,7 @@ export function createGridClient({ url: given, key }: { url: string; key: string
     output: (id, index) => send(`/api/jobs/${encodeURIComponent(id)}/shards/${index}/output`, {}, UPLOAD_TIMEOUT_MS),
     receipts: (id) => get(`/api/jobs/${encodeURIComponent(id)}/receipts`),
     devices: () => get('/api/devices'),
+    cluster: () => get('/api/cluster'),
     device: (id) => get(`/api/devices/${encodeURIComponent(id)}`),
     deviceAction: (id, action) => post(`/api/devices/${encodeURIComponent(id)}/${action}`),
     get,

@@ -61,20 +61,18 @@ export function deviceCommands(program: Command): void {
   );
 
   withGrid(program.command('cluster').description('what the grid has, in sum')).action(async (options: GridOptions) => {
-    const cluster = (await clientOf(options).get('/api/cluster')) as Record<string, number>;
+    const cluster = await clientOf(options).cluster();
     if (options.json) return sayJson(cluster);
+    const { devices, present, cores, coresClaimed, slots, running, memoryBytes, memoryClaimedBytes, gpus } = cluster;
     sayTable(
-      ['DEVICES', 'PRESENT', 'CORES', 'SLOTS', 'RUNNING', 'MEMORY'],
-      [
-        [
-          cluster['devices'],
-          cluster['present'],
-          cluster['cores'],
-          cluster['slots'],
-          cluster['running'],
-          gib(cluster['memoryBytes'] ?? null),
-        ],
-      ],
+      ['DEVICES', 'PRESENT', 'CORES', 'CLAIMED', 'SLOTS', 'RUNNING', 'MEMORY', 'CLAIMED'],
+      [[devices, present, cores, coresClaimed, slots, running, gib(memoryBytes), gib(memoryClaimedBytes)]],
+    );
+    if (gpus.length === 0) return;
+    say('');
+    sayTable(
+      ['BACKEND', 'GPUS', 'FREE', 'VRAM', 'CLAIMED', 'USED BY OTHERS'],
+      gpus.map((g) => [g.backend, g.gpus, g.gpusFree, gib(g.vramBytes), gib(g.vramClaimedBytes), gib(g.vramUsedBytes)]),
     );
   });
 

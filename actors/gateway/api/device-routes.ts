@@ -22,16 +22,7 @@ export function deviceRoutes(app: FastifyInstance, { tenants, deviceDesk }: Gate
 
   app.get('/api/cluster', async (request) => {
     await authenticate(tenants, bearerOf(request));
-    const devices = await deviceDesk.list();
-    const present = devices.filter((d) => d.state === 'present' || d.state === 'draining');
-    return {
-      devices: devices.length,
-      present: present.length,
-      cores: present.reduce((n, d) => n + (d.cores ?? 0), 0),
-      slots: present.reduce((n, d) => n + (d.slots ?? 0), 0),
-      running: present.reduce((n, d) => n + d.running, 0),
-      memoryBytes: present.reduce((n, d) => n + (d.memoryBytes ?? 0), 0),
-    };
+    return deviceDesk.cluster();
   });
 
   for (const [action, on] of [
