@@ -27,8 +27,6 @@ export interface FleetNode {
   readonly kinds: readonly JobKind[];
   readonly site: string | null;
   readonly sandboxRank: number;
-  /** Devices of one class vote as one: who enrolled them. */
-  readonly correlationClass: string;
   /** As the machine has them. */
   readonly machineCores: number;
   /** As they are promised, one for each slot at least: more slots than cores are the operator's word. */
@@ -53,11 +51,10 @@ export interface NodeOptions {
   readonly device: string;
   readonly capabilities: Capabilities;
   readonly vitals: Vitals;
-  readonly correlationClass?: string;
   readonly draining?: boolean;
 }
 
-export function fleetNode({ device, capabilities: c, vitals, correlationClass = device, draining = false }: NodeOptions): FleetNode {
+export function fleetNode({ device, capabilities: c, vitals, draining = false }: NodeOptions): FleetNode {
   const node: FleetNode = {
     device,
     os: c.os,
@@ -65,7 +62,6 @@ export function fleetNode({ device, capabilities: c, vitals, correlationClass = 
     kinds: c.kinds,
     site: c.site ?? null,
     sandboxRank: rankOf(c.sandbox),
-    correlationClass,
     machineCores: c.cores,
     cores: Math.max(c.cores, c.slots),
     memoryMiB: Math.floor(c.memoryBytes / MIB),

@@ -65,17 +65,14 @@ export function roomBlock(node: FleetNode, demand: Demand): DeviceReason | null 
 
 /** Who may not get another attempt of one shard. */
 export interface ShardBars {
-  /** Devices that hold an attempt of it or voted on it. */
+  /** Devices that hold an attempt of it, voted on it, or speak with one voice with those. */
   readonly devices: ReadonlySet<string>;
-  /** Correlation classes that were used up. */
-  readonly classes: ReadonlySet<string>;
   /** Sites that work on it, when the job spreads over sites. */
   readonly sites: ReadonlySet<string>;
 }
 
 export function shardBlock(node: FleetNode, bars: ShardBars): DeviceReason | null {
   if (bars.devices.has(node.device)) return 'barred';
-  if (bars.classes.size > 0 && bars.classes.has(node.correlationClass)) return 'class';
   if (bars.sites.size > 0 && node.site !== null && bars.sites.has(node.site)) return 'spread';
   return null;
 }

@@ -15,6 +15,7 @@ import { PlacementBook } from './placement.state.ts';
 const BATCH = 500;
 /** Nothing may hang on a lost wake-up: look at everything this often even when nobody called. */
 const SWEEP_MS = 1_000;
+const STANDINGS_MS = 10_000;
 
 export interface PlacementArgs {
   readonly services: Services;
@@ -86,6 +87,20 @@ export const placementActor = defineActor({
       });
     }
 
+    /** What devices have earned with the apps of open jobs. Without it they are taken for new; claims bar who must not vote. */
+    function readStandings(): void {
+      const apps = new Set(Array.from(book.jobs.values(), ({ demand }) => demand.app));
+      for (const app of apps) {
+        context.pipe(services.store.standings({ app }), (result) => {
+          if (!result.ok) return services.log.warn({ error: result.error }, 'standings not read');
+          for (const { device, a, b, quarantine } of result.value) {
+            book.setStanding(device, app, { credibility: a / (a + b), quarantined: quarantine !== null });
+          }
+        });
+      }
+    }
+
+    context.every(STANDINGS_MS, readStandings);
     context.every(SWEEP_MS, () => {
       book.sweep();
       claim();
@@ -148,7 +163,7 @@ export const placementActor = defineActor({
       blocks({ job: id, barred }) {
         const job = book.jobs.get(id);
         if (job === undefined) return null;
-        const bars = { devices: new Set(barred), classes: new Set<string>(), sites: new Set<string>() };
+        const bars = { devices: new Set(barred), sites: new Set<string>() };
         const reasons = new Map<DeviceReason, number>();
         let eligible = 0;
         for (const reason of book.blocks(job, context.clock.wall(), bars)) {

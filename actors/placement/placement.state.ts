@@ -247,9 +247,10 @@ export class PlacementBook {
   /** False when nothing was found for its first attempt. */
   #placeShard(candidate: Candidate, job: OpenJob, nodes: readonly FleetNode[], out: Assignment[], random: () => number): boolean {
     const bars = barsOf(candidate, job, this.nodes);
+    const byLot = candidate.again ?? candidate.barred.length > 0;
     for (let n = 0; n < candidate.wanted; n++) {
       if (this.overQuota(job)) return n > 0;
-      const node = bars.devices.size === 0 ? this.#best(job, nodes, bars) : this.#any(job, nodes, bars, random);
+      const node = byLot || n > 0 ? this.#any(job, nodes, bars, random) : this.#best(job, nodes, bars);
       if (node === undefined) return n > 0;
       bars.devices.add(node.device);
       if (job.demand.constraints.spread === 'site' && node.site !== null) bars.sites.add(node.site);
@@ -403,7 +404,7 @@ const JOBS_PER_DRAW = 64;
 const LOOKS_PER_DRAW = 512;
 /** Shards of each tenant that a round looks at beyond its share. */
 const SPARE = 8;
-const NO_BARS: ShardBars = { devices: new Set(), classes: new Set(), sites: new Set() };
+const NO_BARS: ShardBars = { devices: new Set(), sites: new Set() };
 
 export interface PlaceOptions {
   readonly at: number;
@@ -435,7 +436,7 @@ function barsOf(candidate: Candidate, job: OpenJob, nodes: ReadonlyMap<string, F
       if (site !== undefined && site !== null) sites.add(site);
     }
   }
-  return { devices: new Set(candidate.barred), classes: new Set(candidate.barredClasses), sites };
+  return { devices: new Set(candidate.barred), sites };
 }
 
 function least<T>(items: readonly T[], measure: (item: T) => number): T {

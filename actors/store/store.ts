@@ -175,8 +175,6 @@ export interface Candidate {
   readonly barred: readonly string[];
   /** Others have voted on it: chosen by lot among the devices that may, so that nobody can tell who checks whom. */
   readonly again?: boolean;
-  /** Correlation classes whose devices may not run it; left out: none. */
-  readonly barredClasses?: readonly string[];
 }
 
 /** Jobs of one tenant, in the order in which their shards are looked at, and how many shards of them all. */

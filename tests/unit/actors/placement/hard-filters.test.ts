@@ -104,12 +104,11 @@ describe('room on a machine', () => {
 });
 
 describe('one shard', () => {
-  it('bars devices, classes and, when it spreads, sites', () => {
+  it('bars devices and, when it spreads, sites', () => {
     const machine = node('a', { site: 'oslo' });
-    const none = { devices: new Set<string>(), classes: new Set<string>(), sites: new Set<string>() };
+    const none = { devices: new Set<string>(), sites: new Set<string>() };
     expect(shardBlock(machine, none)).toBeNull();
     expect(shardBlock(machine, { ...none, devices: new Set(['a']) })).toBe('barred');
-    expect(shardBlock(machine, { ...none, classes: new Set(['a']) })).toBe('class');
     expect(shardBlock(machine, { ...none, sites: new Set(['oslo']) })).toBe('spread');
   });
 });
