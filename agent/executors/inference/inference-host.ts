@@ -238,7 +238,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
       host.scheduler.microtask(() => sink.ended(outcome)); // never before the caller has its handle
       return { cancel() {}, credit() {} };
     }
-    running.add(generation, sink);
+    running.add(generation, sink, request.resume?.tokens.length ?? 0);
     own.unconfirmed.add(generation);
     own.process.send({ type: 'generate', id: generation, request, credit: limits.credit });
     watchdog.arm();

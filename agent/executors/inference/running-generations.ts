@@ -53,8 +53,9 @@ export class RunningGenerations {
     return this.#running.has(id);
   }
 
-  add(id: string, sink: GenerationSink): void {
-    this.#running.set(id, { sink, received: 0, cancelled: false });
+  /** @param first position of the first token to come: not 0 for an answer that began elsewhere */
+  add(id: string, sink: GenerationSink, first = 0): void {
+    this.#running.set(id, { sink, received: first, cancelled: false });
   }
 
   /** Marks it as no longer wanted; its `ended` will say so. */
