@@ -51,6 +51,9 @@ export const placementRelayActor = defineActor({
       freed: (freed) => void local.freed(freed),
       condition: (condition) => void local.condition(condition),
       hold: (hold) => void local.hold(hold),
+      ledgers() {
+        throw new GridError('INTERNAL', 'each coordinator knows the ledgers of its own devices');
+      },
       blocks() {
         throw new GridError('INTERNAL', 'each coordinator says what blocks a job on its own devices');
       },

@@ -108,8 +108,10 @@ async function sample(
 
   for (const token of before) {
     grammar?.accept(token);
+    const shown = text.push(token);
+    batcher.addText(shown.text);
     // It stopped there and the news of it was lost on the way.
-    if (text.push(token).stopped) return settle('stop', false);
+    if (shown.stopped) return settle('stop', false);
   }
   while (completionTokens < most) {
     if (credit.exhausted) batcher.flush(); // the consumer may be waiting for them before it grants more

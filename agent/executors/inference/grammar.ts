@@ -44,7 +44,8 @@ interface Inside {
 export function canReplayGrammars(llama: Llama): boolean {
   const sampler = (llama as unknown as Inside)._bindings?.AddonSampler;
   return (
-    typeof sampler?.acceptGrammarEvaluationStateToken === 'function' && typeof sampler.canBeNextTokenForGrammarEvaluationState === 'function'
+    typeof sampler?.acceptGrammarEvaluationStateToken === 'function' &&
+    typeof sampler.canBeNextTokenForGrammarEvaluationState === 'function'
   );
 }
 
@@ -52,6 +53,7 @@ function acceptToken(llama: Llama, state: LlamaGrammarEvaluationState, token: To
   const sampler = (llama as unknown as Inside)._bindings?.AddonSampler;
   const inside = (state as unknown as { _state: unknown })._state;
   // The engine aborts the process when it is made to accept what cannot stand there.
-  if (sampler?.canBeNextTokenForGrammarEvaluationState?.(inside, token) !== true) throw new Error('the answer so far is not of this grammar');
+  if (sampler?.canBeNextTokenForGrammarEvaluationState?.(inside, token) !== true)
+    throw new Error('the answer so far is not of this grammar');
   sampler.acceptGrammarEvaluationStateToken?.(inside, token);
 }
