@@ -88,7 +88,8 @@ function candidatesOf(draws: readonly Draw[], backlogs: ReadonlyMap<string, Back
     let room = limit;
     for (const id of jobs) {
       const backlog = backlogs.get(id);
-      for (let n = 0; backlog !== undefined && n < backlog.left && room > 0; n++, room--) {
+      if (backlog === undefined) continue;
+      for (let n = 0; n < backlog.left && room > 0; n++, room--) {
         const { priority } = backlog.job;
         found.push({ shardId: nextId(), job: id, partition: 0, index: n, wanted: 1, priority, barred: [] });
       }

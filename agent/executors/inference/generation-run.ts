@@ -58,7 +58,7 @@ export async function runGeneration(options: RunOptions): Promise<RunResult> {
     pool.release(sequence);
     return { ...result, cachedTokens: Math.min(cached, options.prompt.length) };
   } catch (error) {
-    pool.discard(sequence);
+    await pool.discard(sequence);
     throw error;
   }
 }

@@ -40,15 +40,6 @@ interface Inside {
   };
 }
 
-/** False when this version of the engine cannot replay tokens through a grammar. */
-export function canReplayGrammars(llama: Llama): boolean {
-  const sampler = (llama as unknown as Inside)._bindings?.AddonSampler;
-  return (
-    typeof sampler?.acceptGrammarEvaluationStateToken === 'function' &&
-    typeof sampler.canBeNextTokenForGrammarEvaluationState === 'function'
-  );
-}
-
 function acceptToken(llama: Llama, state: LlamaGrammarEvaluationState, token: Token): void {
   const sampler = (llama as unknown as Inside)._bindings?.AddonSampler;
   const inside = (state as unknown as { _state: unknown })._state;

@@ -42,7 +42,7 @@ export class SequencePool {
         if (keep < sequence.nextTokenIndex) await sequence.eraseContextTokenRanges([{ start: keep, end: sequence.nextTokenIndex }]);
       }
     } catch (error) {
-      this.discard(sequence);
+      await this.discard(sequence);
       throw error;
     }
     // Models with a sliding window may have had to forget more than was asked for.
@@ -55,8 +55,8 @@ export class SequencePool {
   }
 
   /** Gives it back after a failure: what it holds is not to be trusted. */
-  discard(sequence: LlamaContextSequence): void {
-    sequence.dispose();
+  async discard(sequence: LlamaContextSequence): Promise<void> {
+    await sequence.dispose();
     this.#left += 1;
   }
 

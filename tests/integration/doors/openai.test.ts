@@ -71,7 +71,8 @@ describe('the OpenAI door, with the official client', () => {
     expect(text).toBe(content);
     expect(chunks).toBeGreaterThan(2);
     expect(reasons).toEqual(['length']);
-    expect(last).toEqual(usage);
+    // The second time the whole prompt but its last token was computed already.
+    expect(last).toEqual({ ...usage, prompt_tokens_details: { cached_tokens: (usage?.prompt_tokens ?? 0) - 1 } });
 
     const other = await openai.chat.completions.create({ ...REQUEST, seed: 12 });
     expect(other.choices[0]?.message.content).not.toBe(content);
