@@ -127,7 +127,8 @@ export const deviceActor = defineActor({
       unanswered.delete(key);
       freed(fence, outcome);
       // An agent with nothing to do beats rarely: the short lease of a busy one would end its session.
-      if (running.size === 0) renewLease();
+      // One whose socket is lost has not said that it lives: nothing lengthens its lease.
+      if (running.size === 0 && !suspended) renewLease();
       changed();
       return attempt;
     }
