@@ -143,6 +143,12 @@ export const jobsActor = defineActor({
           live.delete(id);
           wake(id);
         }
+        // A fail-over may have taken back the end of a job: it is open again, and nobody lives for it.
+        const open = services.patiently(() => services.store.openJobs([...services.epochs.keys()]));
+        context.pipe(open, (result) => {
+          if (!result.ok) throw result.error;
+          for (const { id } of result.value) wake(id);
+        });
       },
       async gained(epochs) {
         for (const [partition, epoch] of epochs) owned.set(partition, epoch);

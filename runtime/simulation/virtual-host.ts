@@ -4,12 +4,17 @@ import { seededRandom } from '#runtime/simulation/random.ts';
 const MONOTONIC_START = 1_000;
 /** 2026-01-01T00:00:00Z: far from the monotonic clock, so that mixing them up shows. */
 const WALL_START = 1_767_225_600_000;
+/** Time goes in steps of 1/1024 ms: sums and differences of such times are exact, so that no rest of 1e-13 ms is waited for without end. */
+const TICKS = 1_024;
 /** So many rounds without an end mean actors that keep each other busy for ever. */
 const ENDLESS = 100_000;
 
 interface VirtualTimer {
   readonly due: number;
+  /** Of two that are due at once the one that was set first fires first. */
+  readonly order: number;
   readonly run: () => void;
+  live: boolean;
 }
 
 /** A host whose time stands still until it is advanced. For tests and simulations: no sleeping, same seed, same history. */
@@ -35,21 +40,36 @@ export function virtualHost(seed: number): VirtualHost {
   let now = MONOTONIC_START;
   let wallOffset = WALL_START - MONOTONIC_START;
   let yields: (() => void)[] = [];
-  /** By due time, then by order of setting. */
+  /** A binary heap. Cancelled timers stay in it until they come up. */
   const timers: VirtualTimer[] = [];
+  let set = 0;
+  let pending = 0;
 
   const after = (ms: number, run: () => void): Cancellable => {
     if (Number.isNaN(ms)) throw new RangeError('a timer of NaN ms');
-    const timer = { due: now + Math.max(ms, 0), run };
-    let at = timers.length;
-    while (at > 0 && (timers[at - 1]?.due ?? 0) > timer.due) at--;
-    timers.splice(at, 0, timer);
+    const timer = { due: Math.ceil((now + Math.max(ms, 0)) * TICKS) / TICKS, order: set++, run, live: true };
+    push(timers, timer);
+    pending += 1;
     return {
       cancel: () => {
-        const found = timers.indexOf(timer);
-        if (found >= 0) timers.splice(found, 1);
+        if (!timer.live) return;
+        timer.live = false;
+        pending -= 1;
       },
     };
+  };
+
+  /** The earliest timer that is not cancelled, taken out when it is due by `end`. */
+  const takeDue = (end: number): VirtualTimer | undefined => {
+    for (let first = timers[0]; first !== undefined; first = timers[0]) {
+      if (first.live && first.due > end) return undefined;
+      pop(timers);
+      if (!first.live) continue;
+      first.live = false;
+      pending -= 1;
+      return first;
+    }
+    return undefined;
   };
 
   const settle = async (): Promise<void> => {
@@ -67,8 +87,7 @@ export function virtualHost(seed: number): VirtualHost {
   const advance = async (ms: number): Promise<void> => {
     const end = now + ms;
     await settle();
-    for (let next = timers[0]; next !== undefined && next.due <= end; next = timers[0]) {
-      timers.shift();
+    for (let next = takeDue(end); next !== undefined; next = takeDue(end)) {
       now = Math.max(now, next.due);
       next.run();
       await settle();
@@ -95,7 +114,7 @@ export function virtualHost(seed: number): VirtualHost {
     },
     random,
     get pendingTimers() {
-      return timers.length;
+      return pending;
     },
     settle,
     advance,
@@ -104,4 +123,41 @@ export function virtualHost(seed: number): VirtualHost {
       wallOffset += by;
     },
   };
+}
+
+function before(a: VirtualTimer, b: VirtualTimer): boolean {
+  return a.due < b.due || (a.due === b.due && a.order < b.order);
+}
+
+function push(heap: VirtualTimer[], timer: VirtualTimer): void {
+  let at = heap.length;
+  heap.push(timer);
+  while (at > 0) {
+    const above = (at - 1) >> 1;
+    const parent = heap[above];
+    if (parent === undefined || before(parent, timer)) break;
+    heap[at] = parent;
+    at = above;
+  }
+  heap[at] = timer;
+}
+
+/** Takes the first one out. */
+function pop(heap: VirtualTimer[]): void {
+  const last = heap.pop();
+  if (last === undefined || heap.length === 0) return;
+  let at = 0;
+  for (;;) {
+    let below = 2 * at + 1;
+    let child = heap[below];
+    const right = heap[below + 1];
+    if (child !== undefined && right !== undefined && before(right, child)) {
+      below += 1;
+      child = right;
+    }
+    if (child === undefined || before(last, child)) break;
+    heap[at] = child;
+    at = below;
+  }
+  heap[at] = last;
 }

@@ -31,6 +31,7 @@ async function holdPartitionsWithWork(tx: Transaction, tables: Tables, epochs: R
   const withWork = new Set<number>();
   for (const { row } of tables.jobs.values()) if (row.state === 'running' && epochs.has(row.partition)) withWork.add(row.partition);
   for (const partition of [...withWork].sort((a, b) => a - b)) {
+    tx.epochs.set(partition, epochs.get(partition));
     await tx.lock('partition', [partition], 'share');
     checkEpoch(tables, partition, epochs.get(partition));
   }

@@ -162,8 +162,9 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
  * since then ends the transaction (it is run again); one that was only held by others does not make the snapshot newer.
  */
 async function activate(tx: Transaction, tables: Tables, id: string, epoch: number): Promise<ActiveJob | null> {
-  await tx.statement();
   const partition = partitionOf(id);
+  tx.epochs.set(partition, epoch);
+  await tx.statement();
   const seenEpoch = tables.epochs.get(partition);
   const job = tables.jobs.get(id);
   const seenRow = job?.row;

@@ -10,7 +10,7 @@ import { modelVerbs } from './models.ts';
 import { recordVerbs } from './records.ts';
 import { servingVerbs } from './serving.ts';
 import { standingVerbs } from './standings.ts';
-import { emptyTables } from './tables.ts';
+import { emptyTables, type Tables } from './tables.ts';
 import { Connection, ConnectionLost, Engine, type Pace } from './transaction.ts';
 
 export interface MemoryStoreOptions {
@@ -43,6 +43,8 @@ export interface MemoryDatabase {
   failOver(lostCommits: number): number;
   /** Transactions that are open, and rows that are locked: both 0 when nobody is at work. */
   readonly busy: { readonly transactions: number; readonly lockedRows: number };
+  /** What is committed, to be looked at. */
+  readonly tables: Tables;
   /** Commits so far. */
   readonly commits: number;
 }
@@ -74,6 +76,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
     get busy() {
       return { transactions: engine.open.size, lockedRows: engine.locks.size };
     },
+    tables,
     get commits() {
       return engine.commits;
     },

@@ -131,6 +131,7 @@ export async function holdEpochs(
   tables: Tables,
   expected: readonly (readonly [partition: number, epoch: number | undefined])[],
 ): Promise<void> {
+  for (const [partition, epoch] of expected) tx.epochs.set(partition, epoch);
   await tx.statement();
   const ids = [...new Set(expected.map(([partition]) => partition))].sort((a, b) => a - b);
   await tx.lock('partition', ids, 'share');

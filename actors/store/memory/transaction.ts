@@ -14,8 +14,19 @@ import { type LockMode, RolledBack, RowLocks } from './row-locks.ts';
 
 export type Moment = 'statement' | 'commit' | 'answer';
 
-/** Called before each statement and commit, and before a commit is answered. May take its time; may throw what `pg` would. */
-export type Pace = (moment: Moment, verb: string) => Promise<void> | undefined;
+/** What is under way: the verb, and the epochs of partitions that the writer came with. */
+export interface UnderWay {
+  readonly verb: string;
+  readonly epochs: ReadonlyMap<number, number | undefined>;
+}
+
+/**
+ * Called before each statement and commit, and in the instant in which a commit took place, before it is answered.
+ * May take its time; may throw what `pg` would.
+ */
+export type Pace = (moment: Moment, what: UnderWay) => Promise<void> | undefined;
+
+const NO_EPOCHS: ReadonlyMap<number, number> = new Map();
 
 /** A transaction is run again when it was rolled back for the sake of others, this often at most. */
 const TRIES = 5;
@@ -67,6 +78,7 @@ export class Engine {
       const undo = this.#undo.pop();
       if (undo === undefined) break;
       for (const step of undo.toReversed()) step();
+      this.#commits -= 1;
     }
     return lost;
   }
@@ -77,14 +89,16 @@ type Write = (undo: Undo[] | null) => void;
 export class Transaction {
   readonly #engine: Engine;
   readonly #pace: Pace | undefined;
-  readonly #verb: string;
+  readonly verb: string;
+  /** Epochs that the writer came with, right or wrong. */
+  readonly epochs = new Map<number, number | undefined>();
   readonly #held = new Set<string>();
   readonly #writes: Write[] = [];
   #lost: Error | null = null;
 
   constructor(engine: Engine, verb: string, pace: Pace | undefined) {
     this.#engine = engine;
-    this.#verb = verb;
+    this.verb = verb;
     this.#pace = pace;
   }
 
@@ -158,7 +172,7 @@ export class Transaction {
     for (const write of this.#writes) write(undo);
     if (this.#writes.length > 0) this.#engine.committed(undo ?? []);
     this.end();
-    await this.#pace?.('answer', this.#verb);
+    await this.#pace?.('answer', this);
   }
 
   /** Gives the locks back. Nothing that was not committed appears. */
@@ -177,7 +191,7 @@ export class Transaction {
 
   async #wait(moment: Moment): Promise<void> {
     this.#check();
-    await this.#pace?.(moment, this.#verb);
+    await this.#pace?.(moment, this);
     this.#check();
   }
 
@@ -221,9 +235,9 @@ export class Connection {
   /** One statement that only reads, outside of any transaction. */
   async read<T>(verb: string, work: () => T): Promise<T> {
     if (this.#closed !== null) throw this.#closed;
-    await this.#pace?.('statement', verb);
+    await this.#pace?.('statement', { verb, epochs: NO_EPOCHS });
     const result = work();
-    await this.#pace?.('answer', verb);
+    await this.#pace?.('answer', { verb, epochs: NO_EPOCHS });
     return result;
   }
 

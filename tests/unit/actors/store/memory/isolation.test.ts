@@ -11,7 +11,7 @@ interface Account {
 function stage() {
   const engine = new Engine(10);
   const gates = new Map<string, (() => void)[]>();
-  const pace: Pace = (_moment, verb) =>
+  const pace: Pace = (_moment, { verb }) =>
     new Promise((resolve) => {
       gates.set(verb, [...(gates.get(verb) ?? []), resolve]);
     });
