@@ -144,10 +144,10 @@ export const jobsActor = defineActor({
           wake(id);
         }
         // A fail-over may have taken back the end of a job: it is open again, and nobody lives for it.
-        const open = services.patiently(() => services.store.openJobs([...services.epochs.keys()]));
+        const open = services.patiently(() => services.store.openJobs([...owned.keys()]));
         context.pipe(open, (result) => {
           if (!result.ok) throw result.error;
-          for (const { id } of result.value) wake(id);
+          for (const { id, partition } of result.value) if (owned.has(partition)) wake(id);
         });
       },
       async gained(epochs) {

@@ -289,6 +289,7 @@ export function createCluster(options: ClusterOptions): Cluster {
     for (const { id } of known) if (!nodes.some((one) => one.id === id)) gone(id);
     known = nodes;
     peers.update(nodes);
+    router.probeAgain();
     for (const { id, epoch, owner } of partitions) if (owner !== null && epoch > (epochs.get(id) ?? 0)) epochs.set(id, epoch);
     if (known.map(({ id }) => id).join(' ') !== before) options.onPeers?.(peers.ids);
     // A node that is not in the list any more finds out by its lease, and takes nothing until then.

@@ -32,6 +32,8 @@ export interface Router {
   setLocal(partition: number, local: LocalPartition | null): void;
   /** Tries what waits for this node, or (undefined) everything. */
   flush(node?: string): void;
+  /** Asks again where an answer to a probe is due: the other node may have had no way to give it. */
+  probeAgain(): void;
   /** A session to that node is over: nothing of what was sent there comes back. */
   forget(node: string): void;
   /** Entity messages of a session that is over. */
@@ -307,6 +309,15 @@ export function createRouter(options: RouterOptions): Router {
     flush(node) {
       for (const [partition, route] of routes.entries()) {
         if (route.waiting.length > 0 && (node === undefined || route.owner === node)) flushOne(partition);
+      }
+    },
+    probeAgain() {
+      for (const [partition, route] of routes.entries()) {
+        if (route.held === undefined) continue;
+        const { node, probe } = route.held;
+        if (peers.send(node, { type: 'probe', partition, probe }) !== 'closed') continue;
+        route.held = undefined;
+        flushOne(partition);
       }
     },
     forget(node) {

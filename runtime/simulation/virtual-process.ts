@@ -38,7 +38,7 @@ export function virtualProcess(world: VirtualHost, name: string): VirtualProcess
   return {
     name,
     host: {
-      clock: { now: world.clock.now, wall: () => world.clock.wall() + skew },
+      clock: { now: () => world.clock.now(), wall: () => world.clock.wall() + skew },
       scheduler: {
         microtask: (run) => scheduler.microtask(() => enter(run)),
         yieldThen: (run) => scheduler.yieldThen(() => enter(run)),

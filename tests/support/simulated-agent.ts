@@ -35,6 +35,10 @@ const CAPABILITIES: Capabilities = {
   models: [],
 };
 
+function noFiles(): never {
+  throw new Error('no model is fetched in the simulation of jobs');
+}
+
 /** No model is served in the simulation of jobs. */
 const noModels = defineActor<typeof ModelsProtocol, ModelsArgs>({
   protocol: ModelsProtocol,
@@ -112,7 +116,7 @@ export class SimulatedAgent {
         log: silent,
         attempt: simulatedAttempt({ ...this.#world.attempt, onObeyed: (command) => this.#world.onObeyed(this, command) }),
         models: noModels,
-        modelArgs: { host: process.host, offered: [], sequences: 1, log: silent },
+        modelArgs: { host: process.host, offered: [], files: noFiles, gridUrl: () => 'http://grid', sequences: 1, log: silent },
         openLink: (events, hello) =>
           createLinkClient<ToAgent, FromAgent>({
             host: process.host,

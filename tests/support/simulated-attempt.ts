@@ -21,7 +21,7 @@ export interface AttemptWorld {
 export function simulatedAttempt(world: AttemptWorld): ActorDefinition<typeof AttemptProtocol, AttemptArgs> {
   return defineActor({
     protocol: AttemptProtocol,
-    start(context, { command, owner, key }: AttemptArgs) {
+    start(context, { command, owner, signer }: AttemptArgs) {
       const { fence, job, shard } = command;
       let finished: { output: ObjectRef; bytes: Uint8Array } | null = null;
       let uploading = false;
@@ -34,11 +34,13 @@ export function simulatedAttempt(world: AttemptWorld): ActorDefinition<typeof At
 
       function vote({ output, bytes }: { output: ObjectRef; bytes: Uint8Array }): void {
         const claim = { job, shard, fence, module: command.module.sha256, inputDigest: command.inputDigest, output };
-        const signature = Buffer.from(key.sign(voteBytes(claim))).toString('hex');
         const inline = output.size <= INLINE_LIMIT ? { bytes } : {};
-        const message: VoteMessage = { type: 'vote', fence, job, shard, output, ...inline, seconds: 0.1, signature };
-        owner.finished(message);
-        context.stop();
+        context.pipe(signer.sign(voteBytes(claim)), (signed) => {
+          if (!signed.ok) return fail(String(signed.error));
+          const message: VoteMessage = { type: 'vote', fence, job, shard, output, ...inline, seconds: 0.1, ...signed.value };
+          owner.finished(message);
+          context.stop();
+        });
       }
 
       context.after(world.durationMs(command), () => {

@@ -145,7 +145,7 @@ export class SimulatedNetwork {
         end.state = 'closing';
         const connection = connectionOf();
         this.#host.scheduler.after(CLOSE_TIMEOUT_MS, () => this.#finish(end, 1006, ''));
-        if (connection === undefined) return void this.#later(() => this.#finish(end, 1006, ''));
+        if (connection === undefined) return this.#later(() => this.#finish(end, 1006, ''));
         const peer = peerOf(connection);
         this.#travel(connection, end, peer, () => {
           this.#finish(peer, code, reason);

@@ -14,7 +14,9 @@ export function paceFor(coordinator: SimulatedCoordinator, grid: () => Grid): Pa
       if (what.epochs.size > 0) trace.note(`${coordinator.name} ${what.verb}`);
     }
     if ((weather.down && moment !== 'answer') || (weather.failures > 0 && host.random() < weather.failures / 8)) {
-      return pause(host, host.random() * weather.statementMs).then(() => process.running()).then(() => Promise.reject(new ConnectionLost()));
+      return pause(host, host.random() * weather.statementMs)
+        .then(() => process.running())
+        .then(() => Promise.reject(new ConnectionLost()));
     }
     // Most statements take no time worth a timer; the others make room for everybody else.
     if (host.random() < 0.6) return process.state === 'running' ? undefined : process.running();

@@ -52,6 +52,7 @@ export function compute(jobs: readonly PlannedJob[], command: RunCommand): Uint8
   if (job === undefined) return { fails: 'nobody planned this job' };
   const maps = mapShardCount(job.spec);
   if (command.shard === maps && command.input.length !== maps) return { fails: 'the merge has not all its inputs' };
-  if (command.input.some((part) => part.bytes === undefined && part.get === undefined)) return { fails: 'an input has neither bytes nor address' };
+  if (command.input.some((part) => part.bytes === undefined && part.get === undefined))
+    return { fails: 'an input has neither bytes nor address' };
   return rightOutput(jobs, command.job, command.shard);
 }

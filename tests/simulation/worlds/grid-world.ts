@@ -72,9 +72,7 @@ export const gridWorld: World = async (seed, { keep = 0 } = {}) => {
   const start = host.clock.now();
   const jobOf = (id: string) => grid.database.tables.jobs.get(id);
   const isOver = (): boolean =>
-    grid.healed &&
-    jobs.every(({ id }) => jobOf(id)?.row.state === 'done') &&
-    grid.agents.every(({ disk }) => disk.votes.size === 0);
+    grid.healed && jobs.every(({ id }) => jobOf(id)?.row.state === 'done') && grid.agents.every(({ disk }) => disk.votes.size === 0);
   while (!violations.any && !isOver() && host.clock.now() - start < faultsMs + PATIENCE_MS) await host.advance(STEP_MS);
 
   if (!violations.any) {
@@ -147,7 +145,8 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
       serverKey: key.publicKey,
       address: () => 'grid',
       attempt: {
-        compute: (command: RunCommand) => (lies && index === 0 ? new TextEncoder().encode(`a lie ${host.random()}`) : compute(jobs, command)),
+        compute: (command: RunCommand) =>
+          lies && index === 0 ? new TextEncoder().encode(`a lie ${host.random()}`) : compute(jobs, command),
         durationMs: () => 5 + host.random() * 1_500,
         async upload(bytes) {
           await pause(host, 1 + host.random() * 20);
@@ -198,7 +197,10 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
   };
 
   const { store } = database.connect();
-  for (const { id, key: { publicKey } } of grid.agents) {
+  for (const {
+    id,
+    key: { publicKey },
+  } of grid.agents) {
     await store.createEnrolmentToken({ hash: id, name: id, uses: 1, expiresAt: Infinity, createdAt: 0 });
     await store.enrol(id, { id, name: id, publicKey }, 1);
   }
@@ -215,7 +217,9 @@ async function submitUntilThere(grid: Grid, { id, spec }: PlannedJob): Promise<v
     if (!grid.database.tables.jobs.has(id)) {
       grid.trace.note(`submit ${id}`);
       // It may fail, and it may never be answered: what is in the database counts.
-      coordinator?.process.enter(() => void coordinator.desk?.submit({ id, spec }, { tenant: 'default', name: 'client' }).catch(() => undefined));
+      coordinator?.process.enter(
+        () => void coordinator.desk?.submit({ id, spec }, { tenant: 'default', name: 'client' }).catch(() => undefined),
+      );
     }
     await pause(grid.host, RESUBMIT_MS);
   }
