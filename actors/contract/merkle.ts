@@ -16,20 +16,43 @@ export function leafHash(leaf: Uint8Array, sha256: Sha256Function): Uint8Array {
   return sha256(join(LEAF, leaf, EMPTY));
 }
 
-/** Root over leaf hashes in their order. Takes any iterable and keeps one hash for each level, so a million leaves are cheap. */
-export function merkleRoot(leafHashes: Iterable<Uint8Array>, sha256: Sha256Function): Uint8Array {
-  // Roots of complete subtrees, largest first: one for each 1 bit of `count`.
-  const complete: Uint8Array[] = [];
-  let count = 0;
-  for (const leaf of leafHashes) {
-    let root = leaf;
-    for (let size = count; size % 2 === 1; size = Math.floor(size / 2)) root = nodeHash(complete.pop() ?? EMPTY, root, sha256);
-    complete.push(root);
-    count++;
+/** A tree that grows by one leaf hash after the other. Keeps one hash for each level, so a million leaves are cheap. */
+export class GrowingTree {
+  // Roots of complete subtrees, largest first: one for each 1 bit of `#count`.
+  readonly #complete: Uint8Array[] = [];
+  readonly #sha256: Sha256Function;
+  #count = 0;
+
+  constructor(sha256: Sha256Function) {
+    this.#sha256 = sha256;
   }
-  return (
-    complete.reduceRight<Uint8Array | null>((right, left) => (right === null ? left : nodeHash(left, right, sha256)), null) ?? sha256(EMPTY)
-  );
+
+  get size(): number {
+    return this.#count;
+  }
+
+  push(leaf: Uint8Array): void {
+    let root = leaf;
+    for (let size = this.#count; size % 2 === 1; size = Math.floor(size / 2))
+      root = nodeHash(this.#complete.pop() ?? EMPTY, root, this.#sha256);
+    this.#complete.push(root);
+    this.#count++;
+  }
+
+  root(): Uint8Array {
+    const root = this.#complete.reduceRight<Uint8Array | null>(
+      (right, left) => (right === null ? left : nodeHash(left, right, this.#sha256)),
+      null,
+    );
+    return root ?? this.#sha256(EMPTY);
+  }
+}
+
+/** Root over leaf hashes in their order. */
+export function merkleRoot(leafHashes: Iterable<Uint8Array>, sha256: Sha256Function): Uint8Array {
+  const tree = new GrowingTree(sha256);
+  for (const leaf of leafHashes) tree.push(leaf);
+  return tree.root();
 }
 
 /**

@@ -2,6 +2,7 @@ import { mapShardCount, maxErrorOf, quorumOf, type JobSpec } from '#actors/contr
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import { proveEntry, signHead } from '#actors/contract/manifest-log.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
+import { leafHashOf, type ReceiptLeaf } from '#actors/contract/receipt.ts';
 import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
 import { BARRING_ATTEMPT_STATES } from '#actors/store/shard-rules.ts';
 import type { JobRow } from '#actors/store/store.ts';
@@ -15,7 +16,8 @@ import { explainPending } from './explain-pending.ts';
 import { isFinal, ShardTable } from './job.state.ts';
 import { jobSummary, noCounts } from './job-view.ts';
 import type { JobDesk, JobsRef } from './jobs.protocol.ts';
-import { makeReceipts } from './manifest.ts';
+import { leavesOf, makeReceipts } from './manifest.ts';
+import { readEvidence } from './read-evidence.ts';
 import { partitionOf } from '#actors/store/partition.ts';
 
 /** How long a question to one job may take. */
@@ -76,8 +78,8 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
   }
 
   async function storedSnapshot(job: JobRow): Promise<JobSnapshot> {
-    const [shards, tallies] = await Promise.all([store.shardsOf(job.id), store.tallyJobs([job.id])]);
-    const table = ShardTable.of(shards, shards.length);
+    const [states, tallies] = await Promise.all([store.shardStates(job.id), store.tallyJobs([job.id])]);
+    const table = new ShardTable(states);
     return { seq: 0, summary: jobSummary(job, table.counts(), tallies.get(job.id)?.votes ?? 0, []), states: table.states };
   }
 
@@ -189,15 +191,21 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       const job = await rowOf(id, tenant);
       const manifest = await store.findManifest(id);
       if (manifest === null) throw new GridError('NOT_FOUND', `job ${id} is ${job.state}: receipts exist once it is done`);
-      const [shards, votes, devices] = await Promise.all([store.shardsOf(id), store.votesOf(id, null), store.listDevices()]);
-      const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
-      const wanted = indexes === 'all' ? shards.map((s) => s.index).sort((a, b) => a - b) : indexes;
-      const receipts = makeReceipts({ job, shards, votes, publicKeys }, manifest, wanted);
+      const wanted = indexes === 'all' ? null : new Set(indexes);
+      const hashes: Uint8Array[] = [];
+      const leaves: ReceiptLeaf[] = [];
+      for await (const evidence of readEvidence(store, job)) {
+        for (const leaf of leavesOf(evidence)) {
+          hashes.push(leafHashOf(leaf, sha256));
+          if (wanted === null || wanted.has(leaf.shard)) leaves.push(leaf);
+        }
+      }
+      const receipts = makeReceipts(manifest, hashes, leaves);
       const position = await store.logPosition(id);
       if (position === null) return receipts;
       // The log as it was right after this job was sealed: a receipt is the same whenever it is asked for.
-      const leaves = await store.manifestLog(position + 1);
-      const log = proveEntry(leaves, position, signHead(leaves, { key: services.key, at: manifest.sealedAt, sha256 }), sha256);
+      const entries = await store.manifestLog(position + 1);
+      const log = proveEntry(entries, position, signHead(entries, { key: services.key, at: manifest.sealedAt, sha256 }), sha256);
       return receipts.map((receipt) => ({ ...receipt, log }));
     },
     async list(tenant, limit) {

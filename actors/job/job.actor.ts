@@ -1,4 +1,4 @@
-import { mapShardCount, shardCount } from '#actors/contract/job-spec.ts';
+import { mapShardCount } from '#actors/contract/job-spec.ts';
 import type { JobSummary } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
 import type { DevicesRef } from '#actors/device/devices.protocol.ts';
@@ -9,27 +9,26 @@ import type { QuorumProtocol } from '#actors/quorum/quorum.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { ShardArgs } from '#actors/shard/shard.actor.ts';
 import type { ShardProtocol, ShardRef } from '#actors/shard/shard.protocol.ts';
-import type { ActiveJob, JobRow, ShardRow, VoteRow } from '#actors/store/store.ts';
+import type { ActiveJob, JobRow, VoteRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
-import type { ReviewAnswer } from '#actors/quorum/quorum.protocol.ts';
 import type { TrustBook } from '#actors/quorum/trust-book.ts';
 import { CONTROLS, afterVote, isFinal, nextStep, ShardTable, type Control } from './job.state.ts';
 import { JobProtocol } from './job.protocol.ts';
 import { jobSummary } from './job-view.ts';
-import { decidedOf, withDecided } from './decided.ts';
-import { isMergeStale, makeManifest } from './manifest.ts';
+import { makeManifest, type Sealed } from './manifest.ts';
+import { reviewPass } from './review-pass.ts';
 import { inputDigest, isMergeShard, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
 
 /** After a coordinator was lost, devices get this long to come back with the attempts that they hold. */
 const GRACE_MS = 10_000;
 /** After so many reviews of a job's evidence, what is still in doubt goes to a trusted device at once. */
 const REVIEWS = 8;
-/** A review reads the evidence of the whole job and may take back many shards. */
-const REVIEW_MS = 600_000;
 /** The live feed hears of a job at most this often. */
 const FEED_MS = 100;
+/** More changes at once are not told one by one: who watches looks at the whole job again. */
+const MOST_CHANGES = 20_000;
 
 export interface JobArgs {
   readonly services: Services;
@@ -63,12 +62,15 @@ export const jobActor = defineActor({
     let votes = active.voteCount;
     let seq = 0;
     let published = true;
-    const table = ShardTable.of(active.shards, shardCount(job.spec));
+    const table = new ShardTable(active.states);
     /** Small outputs live in their votes, and the merge shard's command needs their bytes: by digest, also of votes that decided nothing yet. */
     const inlineBytes = new Map<string, Uint8Array>();
-    await readInlineOutputs();
-    const outputs: (ShardOutput | undefined)[] = outputsOf(active);
+    /** Of map shards, for the merge; a job without one keeps none. */
+    const outputs: (ShardOutput | undefined)[] = [];
+    await readOutputs();
     const shards = new Map<number, ShardRef>();
+    /** Attempts from before this life that no device has come back with, by the number of their fence. */
+    const unclaimed = new Map<number, ActiveJob['attempts'][number]>();
     let working = false;
     let reviews = 0;
     const trust = await services.patiently(() => args.book.page(job.spec.module.sha256));
@@ -85,7 +87,8 @@ export const jobActor = defineActor({
         services,
         job,
         epoch,
-        shards: active.shards,
+        states: active.states,
+        touched: active.touched,
         attempts: active.attempts,
         votes: active.votes,
         owner: context.self,
@@ -111,16 +114,14 @@ export const jobActor = defineActor({
       else placement.closed(job.id);
     }
 
-    function outputsOf({ shards: rows }: ActiveJob): (ShardOutput | undefined)[] {
-      const list: (ShardOutput | undefined)[] = [];
-      for (const row of rows)
-        if (row.output !== null) list[row.index] = { ref: row.output, bytes: inlineBytes.get(row.output.sha256) ?? null };
-      return list;
-    }
-
-    async function readInlineOutputs(): Promise<void> {
+    async function readOutputs(): Promise<void> {
       if (!job.spec.merge || votes === 0) return;
       for (const vote of await services.patiently(() => services.store.votesOf(job.id, null))) keepBytes(vote);
+      for (const { index, output } of await services.patiently(() => services.store.shardsOf(job.id))) keepOutput(index, output);
+    }
+
+    function keepOutput(index: number, output: ObjectRef | null): void {
+      if (output !== null && job.spec.merge) outputs[index] = { ref: output, bytes: inlineBytes.get(output.sha256) ?? null };
     }
 
     function keepBytes({ bytes, refusal, output }: VoteRow): void {
@@ -139,20 +140,16 @@ export const jobActor = defineActor({
     /** Attempts from before this activation whose device does not come back lose their lease; they may still vote. */
     function expireUnclaimed({ attempts }: ActiveJob): void {
       if (attempts.length === 0) return;
+      for (const attempt of attempts) unclaimed.set(attempt.fence.seq, attempt);
       context.after(GRACE_MS, () => {
-        for (const attempt of attempts) {
-          if (adopted.has(attempt.fence.seq) || table.get(attempt.index) === 'provisional') continue;
-          shardOf(attempt.index).attempt({
-            job: job.id,
-            index: attempt.index,
-            fence: attempt.fence,
-            event: 'expired',
-            reason: 'the device did not come back after the coordinator restarted',
-          });
+        for (const { fence, index } of unclaimed.values()) {
+          if (table.get(index) === 'provisional') continue;
+          const reason = 'the device did not come back after the coordinator restarted';
+          shardOf(index).attempt({ job: job.id, index, fence, event: 'expired', reason });
         }
+        unclaimed.clear();
       });
     }
-    const adopted = new Set<number>();
 
     function shardOf(index: number): ShardRef {
       let ref = shards.get(index);
@@ -195,8 +192,11 @@ export const jobActor = defineActor({
 
     function flush(): void {
       published = true;
-      seq += 1;
-      feed.job({ seq, summary: summary(), changes: table.takeChanges() });
+      const changes = table.takeChanges();
+      const isTold = changes.length <= MOST_CHANGES;
+      // A gap in the numbers is how watchers know that they missed something.
+      seq += isTold ? 1 : 2;
+      feed.job({ seq, summary: summary(), changes: isTold ? changes : [] });
     }
 
     async function move(from: readonly JobRow['state'][], to: JobRow['state'], reason: string | null = null): Promise<boolean> {
@@ -222,26 +222,21 @@ export const jobActor = defineActor({
       });
     }
 
-    /**
-     * Before anything is built on accepted results: those whose voters have lost their credit are taken back. Null when any
-     * was; the job goes on, and is reviewed again when all its shards are accepted anew.
-     */
-    async function reviewed(): Promise<{ rows: readonly ShardRow[]; all: readonly VoteRow[]; answer: ReviewAnswer } | null> {
-      const [rows, all] = await Promise.all([services.store.shardsOf(job.id), services.store.votesOf(job.id, null)]);
-      const answer = await quorum.review({ shards: rows, votes: all, lastWord: reviews >= REVIEWS }, { timeoutMs: REVIEW_MS });
+    /** Null when a result was taken back: the job goes on, and is reviewed again when all its shards are accepted anew. */
+    async function reviewed(): Promise<{ sealed: Sealed; staleMerge: boolean } | null> {
+      const result = await reviewPass({ store: services.store, job, epoch, quorum, lastWord: reviews >= REVIEWS });
       reviews += 1;
-      const [lost] = answer.lost;
-      if (lost !== undefined) {
-        await move(['running', 'paused', 'sealing'], 'failed', `shard ${lost.index}: ${lost.reason}`);
+      if (result.type === 'stands') return result;
+      if (result.type === 'lost') {
+        await move(['running', 'paused', 'sealing'], 'failed', `shard ${result.index}: ${result.reason}`);
         return null;
       }
-      if (answer.reopened.length === 0) return { rows, all, answer };
-      for (const index of answer.reopened) {
+      for (const index of result.reopened) {
         outputs[index] = undefined;
         table.set(index, 'voting');
       }
       if (job.state === 'sealing' && (await move(['sealing'], 'running'))) tellPlacement();
-      services.log.info({ job: job.id, shards: answer.reopened.length }, 'shards taken back: their voters lost credit');
+      services.log.info({ job: job.id, shards: result.reopened.length }, 'shards taken back: their voters lost credit');
       placement.wake(job.id);
       return null;
     }
@@ -256,20 +251,14 @@ export const jobActor = defineActor({
     async function seal(): Promise<void> {
       const evidence = await reviewed();
       if (evidence === null) return;
-      const { all, answer } = evidence;
       if (job.state !== 'sealing' && !(await move(['running'], 'sealing'))) return;
-      const devices = await services.store.listDevices();
-      const publicKeys = new Map(devices.map((d) => [d.id, d.publicKey]));
-      const at = context.clock.wall();
-      const decided = decidedOf(answer.standing);
-      const rows = decided === undefined ? evidence.rows : evidence.rows.map((row) => withDecided(row, decided.get(row.index)));
-      if (isMergeStale({ job, shards: rows, votes: all, publicKeys })) {
+      if (evidence.staleMerge) {
         await move(['sealing'], 'failed', 'a map result was corrected after the merge had run: submit the job again');
         return;
       }
-      const manifest = makeManifest({ job, shards: rows, votes: all, publicKeys }, epoch, services.key, at);
-      if (!(await services.store.seal(manifest, epoch, decided)))
-        throw new Error(`job ${job.id} could not be sealed: a shard is not provisional`);
+      const at = context.clock.wall();
+      const manifest = makeManifest(job, evidence.sealed, epoch, { key: services.key, at });
+      if (!(await services.store.seal(manifest, epoch))) throw new Error(`job ${job.id} could not be sealed: a shard is not provisional`);
       table.setAll('provisional', 'sealed');
       job = { ...job, state: 'done', finishedAt: at };
       services.log.info({ job: job.id, shards: table.states.length, votes }, 'job sealed');
@@ -286,7 +275,7 @@ export const jobActor = defineActor({
         quorum.leased(placed.map((p) => p.lease));
         for (const one of placed) {
           // Leased before this life began and delivered in it: nobody has to come back with it.
-          adopted.add(one.lease.fence.seq);
+          unclaimed.delete(one.lease.fence.seq);
           if (table.get(one.lease.index) === 'pending') table.set(one.lease.index, 'leased');
           shardOf(one.lease.index).leased(one);
         }
@@ -303,7 +292,7 @@ export const jobActor = defineActor({
       },
       report(reports) {
         for (const { attempt, held, device } of reports) {
-          adopted.add(attempt.fence.seq);
+          unclaimed.delete(attempt.fence.seq);
           if (held) shardOf(attempt.index).adopted({ fence: attempt.fence, device });
           else {
             const reason = 'the agent restarted and lost it';
@@ -317,7 +306,7 @@ export const jobActor = defineActor({
         publish();
       },
       provisional({ index, output }: { index: number; output: ObjectRef }) {
-        outputs[index] = { ref: output, bytes: inlineBytes.get(output.sha256) ?? null };
+        keepOutput(index, output);
         table.set(index, 'provisional');
         settleShard(index, 'superseded');
         publish();

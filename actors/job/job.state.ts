@@ -38,16 +38,11 @@ export class ShardTable {
   readonly #counts: number[];
   #changes = new Map<number, number>();
 
+  /** `states`: of each shard, its place in SHARD_STATES. */
   constructor(states: Uint8Array) {
     this.states = states;
     this.#counts = SHARD_STATES.map(() => 0);
     for (const code of states) this.#counts[code] = (this.#counts[code] ?? 0) + 1;
-  }
-
-  static of(rows: readonly { index: number; state: ShardState }[], length: number): ShardTable {
-    const states = new Uint8Array(length);
-    for (const row of rows) states[row.index] = codeOf(row.state);
-    return new ShardTable(states);
   }
 
   get(index: number): ShardState {
@@ -65,7 +60,8 @@ export class ShardTable {
   }
 
   setAll(from: ShardState, to: ShardState): void {
-    for (let i = 0; i < this.states.length; i++) if (this.states[i] === codeOf(from)) this.set(i, to);
+    const code = codeOf(from);
+    for (let i = 0; i < this.states.length; i++) if (this.states[i] === code) this.set(i, to);
   }
 
   count(state: ShardState): number {

@@ -1,8 +1,6 @@
 import { maxErrorOf, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import { toHex } from '#actors/contract/hex.ts';
-import { merkleRoot } from '#actors/contract/merkle.ts';
 import {
-  leafHashOf,
   leafOf,
   makeReceipt,
   Manifest,
@@ -10,7 +8,6 @@ import {
   specDigestOf,
   type Receipt,
   type ReceiptLeaf,
-  type SealedVote,
   voteBytes,
 } from '#actors/contract/receipt.ts';
 import { signedBytes } from '#actors/contract/vote-batch.ts';
@@ -20,11 +17,13 @@ import { sha256 } from '#runtime/identity/digest.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { verify } from '#runtime/identity/verify.ts';
 
-import { inputDigest, type ShardOutput } from './run-command.ts';
+import { inputDigest, isMergeShard, type ShardOutput } from './run-command.ts';
 
-/** All that a job's evidence is made of. Rows may come in any order. */
+/** Evidence of some shards of a job, or of all. Rows may come in any order. */
 export interface Evidence {
   readonly job: JobRow;
+  /** Outputs of the map shards in their order: needed where the merge shard is. */
+  readonly mapOutputs: readonly ShardOutput[];
   readonly shards: readonly ShardRow[];
   readonly votes: readonly VoteRow[];
   /** Public keys of the devices that voted. */
@@ -32,7 +31,7 @@ export interface Evidence {
 }
 
 /** One leaf per shard, in shard order. A function of rows that never change after sealing, so leaves need not be stored. */
-export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptLeaf[] {
+export function leavesOf({ job, mapOutputs, shards, votes, publicKeys }: Evidence): ReceiptLeaf[] {
   const byIndex = new Map<number, VoteRow[]>();
   for (const vote of votes) {
     if (vote.refusal !== null) continue;
@@ -41,9 +40,6 @@ export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptL
     byIndex.set(vote.index, list);
   }
   const ordered = shards.toSorted((a, b) => a.index - b.index);
-  const outputs: ShardOutput[] = ordered.flatMap((s) => (s.output === null ? [] : [{ ref: s.output, bytes: null }]));
-  // The merge shard's own output is not among its inputs.
-  const mapOutputs = job.spec.merge ? outputs.slice(0, -1) : outputs;
   return ordered.map((shard) => {
     const { output } = shard;
     if (output === null) throw new Error(`shard ${shard.index} of job ${job.id} has no accepted output`);
@@ -69,34 +65,31 @@ export function leavesOf({ job, shards, votes, publicKeys }: Evidence): ReceiptL
  * Whether the merge shard's votes are about other map results than those that are accepted now: one was taken back after the
  * merge had run, and came out differently.
  */
-export function isMergeStale(evidence: Evidence): boolean {
-  const { job } = evidence;
-  const [vote, leaf] = job.spec.merge ? lastVote(leavesOf(evidence)) : [undefined, undefined];
-  if (vote === undefined || leaf === undefined || job.spec.merge === undefined) return false;
+export function isMergeStale({ id, spec }: Pick<JobRow, 'id' | 'spec'>, leaf: ReceiptLeaf): boolean {
+  const [vote] = leaf.votes;
+  if (vote === undefined || spec.merge === undefined || !isMergeShard(spec, leaf.shard)) return false;
   const { fence, inputDigest: digest, batch, signature, publicKey } = vote;
-  const module = job.spec.merge.module.sha256;
+  const module = spec.merge.module.sha256;
   const bytes = signedBytes(
-    voteBytes({ job: job.id, shard: leaf.shard, fence, module, inputDigest: digest, output: leaf.output }),
+    voteBytes({ job: id, shard: leaf.shard, fence, module, inputDigest: digest, output: leaf.output }),
     batch,
     sha256,
   );
   return bytes === null || !verify(signature, bytes, publicKey);
 }
 
-function lastVote(leaves: readonly ReceiptLeaf[]): [SealedVote | undefined, ReceiptLeaf | undefined] {
-  const leaf = leaves.at(-1);
-  return [leaf?.votes[0], leaf];
+/** What a manifest says that its job's spec does not. */
+export interface Sealed {
+  /** Merkle root over the leaves of all shards. */
+  readonly root: Uint8Array;
+  /** All results were plain counts of votes: nothing else is to be said, and such receipts read as they always did. */
+  readonly plain: boolean;
 }
 
 /** The signed summary of a whole job: its root covers every leaf. */
-export function makeManifest(evidence: Evidence, epoch: number, key: KeyPair, at: number): ManifestRow {
-  const { job } = evidence;
-  const hashes = leavesOf(evidence).map((leaf) => leafHashOf(leaf, sha256));
-  const maxError = maxErrorOf(job.spec);
-  // Of a plain count of votes nothing else is to be said: such receipts read as they always did.
-  const plain = maxError === null && evidence.shards.every((shard) => shard.decided === undefined);
+export function makeManifest(job: JobRow, { root, plain }: Sealed, epoch: number, { key, at }: { key: KeyPair; at: number }): ManifestRow {
   const manifest: Manifest = {
-    ...(plain ? { version: 1 } : { version: 2, maxError }),
+    ...(plain ? { version: 1 } : { version: 2, maxError: maxErrorOf(job.spec) }),
     job: job.id,
     tenant: job.tenant,
     module: job.spec.module.sha256,
@@ -104,7 +97,7 @@ export function makeManifest(evidence: Evidence, epoch: number, key: KeyPair, at
     spec: specDigestOf(job.spec, sha256),
     shards: shardCount(job.spec),
     quorum: quorumOf(job.spec),
-    root: toHex(merkleRoot(hashes, sha256)),
+    root: toHex(root),
     epoch,
     sealedAt: at,
     gridKey: key.publicKey,
@@ -112,13 +105,8 @@ export function makeManifest(evidence: Evidence, epoch: number, key: KeyPair, at
   return { job: job.id, body: canonicalJson(manifest), signature: toHex(key.sign(manifestBytes(manifest))), sealedAt: at };
 }
 
-/** Receipts of the given shards, each of which stands alone: leaf, proof, signed manifest. */
-export function makeReceipts(evidence: Evidence, row: ManifestRow, indexes: readonly number[]): Receipt[] {
-  const leaves = leavesOf(evidence);
-  const leafHashes = leaves.map((leaf) => leafHashOf(leaf, sha256));
+/** Receipts of some shards, each of which stands alone: leaf, proof, signed manifest. `leafHashes` are those of all shards. */
+export function makeReceipts(row: ManifestRow, leafHashes: readonly Uint8Array[], leaves: readonly ReceiptLeaf[]): Receipt[] {
   const manifest = Manifest.parse(JSON.parse(row.body));
-  return indexes.flatMap((index) => {
-    const leaf = leaves[index];
-    return leaf === undefined ? [] : [makeReceipt({ manifest, manifestSignature: row.signature, leafHashes }, leaf, sha256)];
-  });
+  return leaves.map((leaf) => makeReceipt({ manifest, manifestSignature: row.signature, leafHashes }, leaf, sha256));
 }

@@ -1,49 +1,70 @@
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { AttemptRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 
+import { OpenShards, type OpenShard } from './open-shards.ts';
 import type { BallotVote, ShardBallot } from './quorum.state.ts';
 import type { AppTrust } from './trust-book.ts';
 import type { KnownLease } from './vote-checks.ts';
 
 /** What a job's rows say about its votes at the start of an activation. */
 export interface Rows {
-  readonly shards: readonly ShardRow[];
+  /** Of each shard, its place in SHARD_STATES. */
+  readonly states: Uint8Array;
+  /** Open shards that want another number of attempts than a new one, or only a trusted device. */
+  readonly touched: readonly ShardRow[];
   readonly attempts: readonly AttemptRow[];
   readonly votes: readonly VoteRow[];
 }
 
+/** Leases of settled shards that are remembered, to tell a late vote from a forged one. */
+const REMEMBERED = 20_000;
+
 /** Votes and leases of a job's shards, as far as the QuorumActor has to remember them. */
 export class Ballots {
-  readonly leases = new Map<string, KnownLease>();
+  readonly leases: ReadonlyMap<string, KnownLease>;
   /** Signatures of the votes that count, by fence. */
   readonly cast = new Map<string, string>();
-  /** By index: a merge shard of a small job and a map shard of a huge one are looked up alike. */
-  readonly open = new Map<number, ShardRow>();
+  readonly open: OpenShards;
+  readonly #leases = new Map<string, KnownLease>();
+  /** By shard, of those that are not settled. */
+  readonly #fences = new Map<number, string[]>();
+  /** Fences of settled shards, the oldest first. */
+  readonly #settled = new Set<string>();
   readonly #ballots = new Map<number, ShardBallot>();
   readonly #planned = new Map<number, number>();
   readonly #trust: AppTrust;
   readonly #firstVotes: number;
 
   /** `firstVotes`: attempts that a new shard wants. */
-  constructor({ shards, attempts, votes }: Rows, trust: AppTrust, firstVotes: number) {
+  constructor({ states, touched, attempts, votes }: Rows, trust: AppTrust, firstVotes: number) {
     this.#trust = trust;
     this.#firstVotes = firstVotes;
-    for (const shard of shards) {
-      if (shard.state === 'provisional' || shard.state === 'sealed' || shard.state === 'failed') continue;
-      this.open.set(shard.index, shard);
-      if (shard.wanted !== firstVotes) this.#planned.set(shard.index, shard.wanted);
-    }
+    this.leases = this.#leases;
+    this.open = new OpenShards(states, touched);
+    for (const { index, wanted } of touched) if (wanted !== firstVotes) this.#planned.set(index, wanted);
     for (const attempt of attempts) {
-      this.leases.set(fenceText(attempt.fence), attempt);
+      this.leased(attempt);
       if (attempt.state === 'leased') this.#planned.set(attempt.index, (this.#planned.get(attempt.index) ?? firstVotes) + 1);
     }
     for (const vote of votes) {
-      this.leases.set(fenceText(vote.fence), vote);
+      this.leased(vote);
       this.cast.set(fenceText(vote.fence), vote.signature);
       const ballot = this.of(vote.index);
       ballot.votes.push(this.voteOf(vote));
       ballot.planned += 1;
     }
+  }
+
+  leased(lease: KnownLease): void {
+    const fence = fenceText(lease.fence);
+    if (this.#leases.has(fence)) return;
+    this.#leases.set(fence, lease);
+    // Settled while it was being leased.
+    if (!this.open.has(lease.index)) return void this.#settled.add(fence);
+    this.open.leased(lease.index, lease.shardId);
+    const fences = this.#fences.get(lease.index);
+    if (fences === undefined) this.#fences.set(lease.index, [fence]);
+    else fences.push(fence);
   }
 
   of(index: number): ShardBallot {
@@ -66,20 +87,26 @@ export class Ballots {
   }
 
   /** Settled: what is known of it stands in the store, and is read again when the job is reviewed. */
-  close(index: number): ShardRow | undefined {
-    const shard = this.open.get(index);
-    this.open.delete(index);
-    return shard;
+  close(index: number): OpenShard | undefined {
+    return this.open.close(index);
   }
 
-  /** Once it is provisional. Its leases and signatures stay, to tell a late vote from a forged one. */
+  /** Once it is provisional. Its leases and signatures stay for a while. */
   forget(index: number): void {
     this.#ballots.delete(index);
     this.#planned.delete(index);
+    for (const fence of this.#fences.get(index) ?? []) this.#settled.add(fence);
+    this.#fences.delete(index);
+    for (const fence of this.#settled) {
+      if (this.#settled.size <= REMEMBERED) break;
+      this.#settled.delete(fence);
+      this.#leases.delete(fence);
+      this.cast.delete(fence);
+    }
   }
 
-  reopen(shard: ShardRow, ballot: ShardBallot): void {
-    this.open.set(shard.index, shard);
+  reopen(shard: OpenShard, ballot: ShardBallot): void {
+    this.open.open(shard);
     this.#ballots.set(shard.index, ballot);
   }
 

@@ -4,13 +4,14 @@ import type { IncomingVote, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
 import { RefusalQuota } from '#actors/refusal-quota.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
-import type { Change, JobRow, Lesson, Outcome, ShardRow, VoteRow } from '#actors/store/store.ts';
+import type { Change, JobRow, Lesson, Outcome, VoteRow } from '#actors/store/store.ts';
 import type { Services } from '#actors/services.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { AUDIT_SHARE, auditCoin } from './audit-coin.ts';
 import { Ballots, type Rows } from './ballots.ts';
 import { lessonsOf } from './lessons.ts';
+import type { OpenShard } from './open-shards.ts';
 import { QuorumProtocol, type ReviewAnswer, type ReviewRequest, type Standing } from './quorum.protocol.ts';
 import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state.ts';
 import { countedVotes, review, votesByShard } from './review.ts';
@@ -154,7 +155,7 @@ export const quorumActor = defineActor({
             1,
           );
           cast.delete(fenceText(message.fence));
-          if (shard !== undefined) open.set(index, shard);
+          if (shard !== undefined) open.open(shard);
           refuse(vote, 'the attempt had ended before its vote came');
           return next(index);
         }
@@ -163,7 +164,7 @@ export const quorumActor = defineActor({
         owner.counted({ index });
         if (decision === 'another' || decision === 'core') {
           ballot.planned += 1;
-          if (decision === 'core' && shard !== undefined) open.set(index, { ...shard, coreOnly: true });
+          if (decision === 'core' && shard !== undefined) open.open({ ...shard, coreOnly: true });
           owner.reopened({ index });
         }
         if (verdict.decision === 'unreachable' && !isAsked) stuck.add(index);
@@ -173,7 +174,7 @@ export const quorumActor = defineActor({
     }
 
     /** A durable decision; a coin that nobody could foresee may call for a check before it is told. */
-    function settle(index: number, ballot: ShardBallot, verdict: Verdict, shard: ShardRow | undefined): void {
+    function settle(index: number, ballot: ShardBallot, verdict: Verdict, shard: OpenShard | undefined): void {
       if (ballot.votes.length > 1) ballot.learned = true;
       const draws = verdict.by === 'belief' && shard !== undefined && isAudited(job.id, index);
       if (draws && trust.hasCoreBesides(new Set(ballot.votes.map((vote) => vote.device)))) {
@@ -192,7 +193,7 @@ export const quorumActor = defineActor({
     }
 
     /** Opens an accepted shard again, or sends an open one to a trusted device. */
-    function takeBack(shard: ShardRow, ballot: ShardBallot, core: 'audit' | 'dispute' | null, done: (taken: boolean) => void): void {
+    function takeBack(shard: OpenShard, ballot: ShardBallot, core: 'audit' | 'dispute' | null, done: (taken: boolean) => void): void {
       const at = context.clock.wall();
       const { partition, id } = job;
       submit({ type: 'reopen', partition, epoch, job: id, shardId: shard.id, core, at }, ({ applied }) => {
@@ -316,10 +317,10 @@ export const quorumActor = defineActor({
       return whyUnreachable(opinions, maxError ?? 0);
     }
 
-    async function reviewed({ shards, votes, lastWord }: ReviewRequest): Promise<ReviewAnswer> {
+    async function reviewed({ shards, votes, lastWord, again = false }: ReviewRequest): Promise<ReviewAnswer> {
       const byShard = votesByShard(votes);
       if (rule.type === 'quorum') return { reopened: [], lost: [], standing: countedVotes(shards, byShard, rule.votes) };
-      await Promise.all([trust.reload(), args.book.refresh()]);
+      if (!again) await Promise.all([trust.reload(), args.book.refresh()]);
       const ballotOf = (index: number): ShardBallot => {
         const cast = (byShard.get(index) ?? []).map((vote) => ballots.voteOf(vote));
         return { votes: cast, planned: cast.length, learned: cast.length > 1 };
@@ -340,7 +341,7 @@ export const quorumActor = defineActor({
       return { reopened, lost, standing };
     }
 
-    async function takeBackNow(shard: ShardRow, ballot: ShardBallot, core: 'dispute' | null): Promise<number | null> {
+    async function takeBackNow(shard: OpenShard, ballot: ShardBallot, core: 'dispute' | null): Promise<number | null> {
       const { partition, id } = job;
       const change = { type: 'reopen', partition, epoch, job: id, shardId: shard.id, core, at: context.clock.wall() } as const;
       const { applied } = await services.ledger.submit(change);
@@ -353,7 +354,7 @@ export const quorumActor = defineActor({
     return {
       offer: offered,
       leased(attempts) {
-        for (const attempt of attempts) leases.set(fenceText(attempt.fence), attempt);
+        for (const attempt of attempts) ballots.leased(attempt);
       },
       vote(vote) {
         if (vote.message.bytes !== undefined) return admit(vote, null);

@@ -3,13 +3,15 @@ import type { AttemptRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
-/** The evidence of a job's provisional shards. */
+/** The evidence of some of a job's provisional shards, or of all. */
 export interface ReviewRequest {
   readonly shards: readonly ShardRow[];
   /** All votes on them. */
   readonly votes: readonly VoteRow[];
   /** What does not stand goes to a trusted device at once. */
   readonly lastWord: boolean;
+  /** More of the same job: by the credit that the call before this one has read. */
+  readonly again?: boolean;
 }
 
 /** How a shard stands at the end. */

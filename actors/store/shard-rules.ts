@@ -31,7 +31,7 @@ export interface ShardUnderChange {
   failures: number;
   output: ObjectRef | null;
   coreOnly: boolean;
-  decided?: Decided;
+  decided?: Decided | undefined;
 }
 
 /** An attempt while changes are applied to it. */

@@ -263,9 +263,15 @@ export interface Outcome {
   readonly standings?: readonly StandingRow[];
 }
 
+/** Some of a job's shards: one, those from `from` to before `to`, or all of a job that is known to be small. */
+export type ShardRange = number | { readonly from: number; readonly to: number } | null;
+
 export interface ActiveJob {
   readonly job: JobRow;
-  readonly shards: readonly ShardRow[];
+  /** Of each shard, its place in SHARD_STATES: a byte for each, for a job may have a million. */
+  readonly states: Uint8Array;
+  /** Open shards that want another number of attempts than a new one does, or only a trusted device. */
+  readonly touched: readonly ShardRow[];
   /** Attempts of open shards that may still vote: leased, suspect or expired. */
   readonly attempts: readonly AttemptRow[];
   /** Votes that count, of shards that are open (not yet provisional). */
@@ -420,8 +426,10 @@ export interface Store {
   moveJob(id: string, epoch: number, from: readonly JobState[], to: JobState, reason: string | null, at: number): Promise<boolean>;
   /** Lets the merge shard be claimed (blocked → pending). */
   unblockMerge(id: string, epoch: number): Promise<boolean>;
-  /** One transaction: all shards provisional → sealed, the manifest kept, the job done. `decided`: by shard index. */
-  seal(manifest: ManifestRow, epoch: number, decided?: ReadonlyMap<number, Decided>): Promise<boolean>;
+  /** One transaction: all shards provisional → sealed, the manifest kept, the job done. */
+  seal(manifest: ManifestRow, epoch: number): Promise<boolean>;
+  /** Notes how these provisional shards were decided (null: by a plain count of votes), before their job is sealed. */
+  noteDecided(job: string, epoch: number, decided: ReadonlyMap<number, Decided | null>): Promise<void>;
   /** Leaf hashes of the log of manifests, in the order of the seals: the first `size` of them, or all. Only ever grows. */
   manifestLog(size: number | null): Promise<readonly Uint8Array[]>;
   /** Where a job's manifest stands in the log, from 0; null while the job is not sealed. */
@@ -432,11 +440,13 @@ export interface Store {
   /** One commit for all of them; outcomes in the order of the changes. */
   commit(changes: readonly Change[]): Promise<readonly Outcome[]>;
 
-  /** Reading for people and for receipts. Votes of all shards when `index` is null; refused ones included. */
-  votesOf(job: string, index: number | null): Promise<readonly VoteRow[]>;
+  /** Reading for people and for receipts. In shard order; refused votes included. */
+  votesOf(job: string, range: ShardRange): Promise<readonly VoteRow[]>;
   attemptsOf(job: string, index: number | null): Promise<readonly AttemptRow[]>;
-  /** All shards of a job, or the one with this index. */
-  shardsOf(job: string, index?: number): Promise<readonly ShardRow[]>;
+  /** In their order. */
+  shardsOf(job: string, range?: ShardRange): Promise<readonly ShardRow[]>;
+  /** Of each shard, its place in SHARD_STATES. Empty when there is no such job. */
+  shardStates(job: string): Promise<Uint8Array>;
 
   /** How devices stand with an app, or one device with every app. */
   standings(of: { readonly app: string } | { readonly device: string }): Promise<readonly StandingRow[]>;

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
 import { actors } from './actors.ts';
+import { array } from './array.ts';
 import { type Benchmark, type Findings, missedOf } from './benchmark.ts';
 import { bridge } from './bridge.ts';
 import { dispatch } from './dispatch.ts';
@@ -12,7 +13,7 @@ import { trust } from './trust.ts';
 
 /** `npm run bench -- NAME`: a table for people, then one JSON line for programs. Exit 1 when a target or a baseline was missed. */
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { actors, bridge, dispatch, failover, fencing, placement, start, trust };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { actors, array, bridge, dispatch, failover, fencing, placement, start, trust };
 
 const USAGE = 'usage: npm run bench -- NAME [--quick]   or: npm run bench -- --list\n';
 

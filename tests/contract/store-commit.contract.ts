@@ -341,9 +341,10 @@ export function storeCommitContract(open: OpenStore): void {
         while (!done.signal.aborted) {
           const active = await scene.store.activateJob(JOB, scene.epoch());
           if (!active) throw new Error('the job is missing');
-          const tally = active.shards.map(({ wanted }) => wanted);
+          const tally = Array.from(active.states, () => 3);
+          for (const { index, wanted } of active.touched) tally[index] = wanted;
           for (const { index } of [...active.attempts, ...active.votes]) tally[index] = (tally[index] ?? 0) + 1;
-          expect(tally).toEqual(active.shards.map(() => 3));
+          expect(tally).toEqual(Array.from(active.states, () => 3));
           expect(active.voteCount).toBe(active.votes.length);
         }
       };

@@ -1,3 +1,4 @@
+import { SHARD_STATES } from '#actors/contract/job-states.ts';
 import { describe, expect, it } from 'vitest';
 
 import { partitionOf } from '#actors/store/partition.ts';
@@ -128,7 +129,11 @@ export function storeJobsContract(open: OpenStore): void {
       ]);
       const active = await scene.store.activateJob(JOB, scene.epoch());
       expect(active?.job).toEqual(await scene.store.findJob(JOB));
-      expect(active?.shards).toEqual(await scene.store.shardsOf(JOB));
+      const shards = await scene.store.shardsOf(JOB);
+      expect(Array.from(active?.states ?? [], (code) => SHARD_STATES[code])).toEqual(shards.map(({ state }) => state));
+      expect(active?.states).toEqual(await scene.store.shardStates(JOB));
+      expect(active?.touched).toEqual(shards.filter(({ state, wanted }) => state !== 'provisional' && wanted !== 2));
+      expect(active?.touched).not.toEqual([]);
       expect(active?.attempts.map(({ fence, state }) => [fence, state])).toEqual([
         [leased.fence, 'leased'],
         [suspect.fence, 'suspect'],

@@ -210,7 +210,14 @@ export function storeTrustContract(open: OpenStore): void {
       await scene.one(scene.vote(await scene.lease('ann-1'), 'accept'));
       expect((await scene.shard()).decided).toBeUndefined();
       const decided = new Map([[0, { by: 'belief', belief: 0.999_125_5 } as const]]);
-      expect(await scene.store.seal(manifest(JOB, 1), scene.epoch(), decided)).toBe(true);
+      await scene.store.noteDecided(JOB, scene.epoch(), decided);
+      expect((await scene.shard()).decided).toEqual({ by: 'belief', belief: 0.999_125_5 });
+      await scene.store.noteDecided(JOB, scene.epoch(), new Map([[0, null]]));
+      expect((await scene.shard()).decided).toBeUndefined();
+      await scene.store.noteDecided(JOB, scene.epoch(), decided);
+      expect(await scene.store.seal(manifest(JOB, 1), scene.epoch())).toBe(true);
+      // What is sealed stays as it was sealed.
+      await scene.store.noteDecided(JOB, scene.epoch(), new Map([[0, null]]));
       expect((await scene.shard()).decided).toEqual({ by: 'belief', belief: 0.999_125_5 });
     });
   });

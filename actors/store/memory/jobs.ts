@@ -1,12 +1,12 @@
 import { mapShardCount, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import { logLeaf } from '#actors/contract/log-leaf.ts';
-import type { JobState } from '#actors/contract/job-states.ts';
+import { SHARD_STATES, type JobState } from '#actors/contract/job-states.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
 import { emptyTally } from '../job-tally.ts';
 import { partitionOf } from '../partition.ts';
 import { OPEN_SHARD_STATES, VOTING_ATTEMPT_STATES, type ShardUnderChange } from '../shard-rules.ts';
 import { storableText } from '../storable-text.ts';
-import type { ActiveJob, JobRow, NewJob, ShardRow, Store } from '../store.ts';
+import type { ActiveJob, JobRow, NewJob, ShardRange, ShardRow, Store } from '../store.ts';
 import { RolledBack } from './row-locks.ts';
 import { attemptsOfShard, checkEpoch, holdEpochs, type MemoryAttempt, type MemoryJob, type Tables } from './tables.ts';
 import type { Connection, Transaction } from './transaction.ts';
@@ -28,6 +28,8 @@ type Jobs = Pick<
   | 'votesOf'
   | 'attemptsOf'
   | 'shardsOf'
+  | 'shardStates'
+  | 'noteDecided'
 >;
 
 const FINAL: ReadonlySet<JobState> = new Set(['done', 'failed', 'cancelled']);
@@ -83,7 +85,7 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
       connection.transaction('moveJob', async (tx) => {
         await holdEpochs(tx, tables, [[partitionOf(id), epoch]]);
         const stops = to === 'cancelled' || to === 'failed';
-        if (stops) await lockShards(tx, tables, id);
+        if (stops) await lockShards(tx, tables, id, (shard) => isOpen(shard) && shard.state !== 'pending');
         await tx.statement();
         const job = tables.jobs.get(id);
         if (!job || !from.includes(job.row.state)) return false;
@@ -106,7 +108,7 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
         tx.set(merge, { state: 'pending' });
         return true;
       }),
-    seal: (manifest, epoch, decided) =>
+    seal: (manifest, epoch) =>
       connection.transaction('seal', async (tx) => {
         await holdEpochs(tx, tables, [[partitionOf(manifest.job), epoch]]);
         await lockShards(tx, tables, manifest.job);
@@ -121,14 +123,26 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
         await tx.lock('job', [manifest.job], 'no key update');
         if (FINAL.has(job.row.state)) return false;
         tx.set<MemoryJob>(job, { row: { ...job.row, state: 'done', finishedAt: manifest.sealedAt } });
-        for (const shard of job.shards) {
-          const how = decided?.get(shard.index);
-          tx.set(shard, { state: 'sealed', ...(how === undefined ? {} : { decided: { ...how } }) });
-        }
+        for (const shard of job.shards) tx.set(shard, { state: 'sealed' });
         tx.put(tables.manifests, manifest.job, { ...manifest });
         await tx.lock('manifest log', ['all'], 'no key update');
         tx.append(tables.manifestLog, { job: manifest.job, leaf: logLeaf(manifest, sha256) });
         return true;
+      }),
+    noteDecided: (id, epoch, decided) =>
+      connection.transaction('noteDecided', async (tx) => {
+        await holdEpochs(tx, tables, [[partitionOf(id), epoch]]);
+        await tx.statement();
+        const shards = (tables.jobs.get(id)?.shards ?? []).filter(({ index, state }) => decided.has(index) && state === 'provisional');
+        await tx.lock(
+          'shard',
+          shards.map((shard) => shard.id),
+          'no key update',
+        );
+        for (const shard of shards) {
+          const how = decided.get(shard.index) ?? null;
+          if (shard.state === 'provisional') tx.set<ShardUnderChange>(shard, { decided: how === null ? undefined : { ...how } });
+        }
       }),
     manifestLog: (size) =>
       connection.read('manifestLog', () => tables.manifestLog.slice(0, size ?? undefined).map(({ leaf }) => new Uint8Array(leaf))),
@@ -139,9 +153,9 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
       }),
     findManifest: (job) => connection.read('findManifest', () => tables.manifests.get(job) ?? null),
 
-    votesOf: (id, index) =>
+    votesOf: (id, range) =>
       connection.read('votesOf', () =>
-        (tables.jobs.get(id)?.votes ?? []).filter((vote) => index === null || vote.index === index).sort((a, b) => a.index - b.index),
+        (tables.jobs.get(id)?.votes ?? []).filter((vote) => inRange(vote.index, range)).sort((a, b) => a.index - b.index),
       ),
     attemptsOf: (id, index) =>
       connection.read('attemptsOf', () =>
@@ -150,11 +164,19 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
           .flatMap((shard) => attemptsOfShard(tables, shard))
           .map((attempt) => ({ ...attempt })),
       ),
-    shardsOf: (id, index) =>
-      connection.read('shardsOf', () =>
-        (tables.jobs.get(id)?.shards ?? []).filter((s) => index === undefined || s.index === index).map(shardRow),
-      ),
+    shardsOf: (id, range = null) =>
+      connection.read('shardsOf', () => (tables.jobs.get(id)?.shards ?? []).filter((s) => inRange(s.index, range)).map(shardRow)),
+    shardStates: (id) => connection.read('shardStates', () => statesOf(tables.jobs.get(id)?.shards ?? [])),
   };
+}
+
+function inRange(index: number, range: ShardRange): boolean {
+  if (range === null) return true;
+  return typeof range === 'number' ? index === range : index >= range.from && index < range.to;
+}
+
+function statesOf(shards: readonly ShardUnderChange[]): Uint8Array {
+  return Uint8Array.from(shards, ({ state }) => SHARD_STATES.indexOf(state));
 }
 
 /**
@@ -187,17 +209,25 @@ function activeJob(tables: Tables, job: MemoryJob): ActiveJob {
   const attempts = open.flatMap((shard) => attemptsOfShard(tables, shard)).filter((a) => VOTING_ATTEMPT_STATES.includes(a.state));
   return {
     job: jobRow(job),
-    shards: job.shards.map(shardRow),
+    states: statesOf(job.shards),
+    touched: job.shards
+      .filter((s) => (isOpen(s) || s.state === 'blocked') && (s.wanted !== quorumOf(job.row.spec) || s.coreOnly))
+      .map(shardRow),
     attempts: attempts.sort((a, b) => a.fence.seq - b.fence.seq).map((attempt) => ({ ...attempt })),
     votes: job.votes.filter((vote) => vote.refusal === null && openIds.has(vote.shardId)),
     voteCount: countVotes(job),
   };
 }
 
-/** All shards of a job, in id order, as everybody locks them. */
-async function lockShards(tx: Transaction, tables: Tables, id: string): Promise<void> {
+/** Shards of a job, in id order, as everybody locks them. */
+async function lockShards(
+  tx: Transaction,
+  tables: Tables,
+  id: string,
+  which: (shard: ShardUnderChange) => boolean = () => true,
+): Promise<void> {
   await tx.statement();
-  const shards = tables.jobs.get(id)?.shards ?? [];
+  const shards = (tables.jobs.get(id)?.shards ?? []).filter(which);
   await tx.lock(
     'shard',
     shards.map((shard) => shard.id),
@@ -242,7 +272,8 @@ async function stopShards(tx: Transaction, tables: Tables, job: MemoryJob, end: 
   }
   await tx.statement();
   for (const shard of job.shards) {
-    const gaveUp = job.row.state === 'failed' && isOpen(shard) && shard.failures >= job.row.spec.maxFailures;
+    if (!isOpen(shard) || shard.state === 'pending') continue;
+    const gaveUp = job.row.state === 'failed' && shard.failures >= job.row.spec.maxFailures;
     tx.set(shard, gaveUp ? { wanted: 0, state: 'failed' } : { wanted: 0 });
   }
 }

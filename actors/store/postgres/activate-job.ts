@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
 
+import { quorumOf } from '#actors/contract/job-spec.ts';
 import { partitionOf } from '../partition.ts';
 import { OPEN_SHARD_STATES, VOTING_ATTEMPT_STATES } from '../shard-rules.ts';
 import type { ActiveJob } from '../store.ts';
 import { holdEpochs } from './hold-epochs.ts';
+import { shardStates } from './read-shards.ts';
 import {
   ATTEMPT_COLUMNS,
   type AttemptRecord,
@@ -32,7 +34,13 @@ export async function activateJob(db: Database, id: string, epoch: number): Prom
       const jobs = await sql<JobRecord>`update jobs j set epoch = ${epoch} where j.id = ${id} returning ${JOB_COLUMNS}`.execute(tx);
       const [job] = jobs.rows;
       if (!job) return null;
-      const shards = await sql<ShardRecord>`select ${SHARD_COLUMNS} from job_shards s where s.job_id = ${id} order by s.id`.execute(tx);
+      const states = await shardStates(tx, id);
+      const touched = await sql<ShardRecord>`
+      select ${SHARD_COLUMNS} from job_shards s
+      where s.job_id = ${id} and s.state in (${stateList([...OPEN_SHARD_STATES, 'blocked'])})
+        and (s.wanted <> ${quorumOf(job.spec)}::int or s.core_only)
+      order by s.id
+    `.execute(tx);
       const attempts = await sql<AttemptRecord>`
       select ${ATTEMPT_COLUMNS} from job_shards s join shard_attempts a on a.shard_id = s.id
       where s.job_id = ${id} and s.state in (${stateList(OPEN_SHARD_STATES)}) and a.state in (${stateList(VOTING_ATTEMPT_STATES)})
@@ -48,7 +56,8 @@ export async function activateJob(db: Database, id: string, epoch: number): Prom
     `.execute(tx);
       return {
         job: jobRow(job),
-        shards: shards.rows.map(shardRow),
+        states,
+        touched: touched.rows.map(shardRow),
         attempts: attempts.rows.map(attemptRow),
         votes: votes.rows.map(voteRow),
         voteCount: counted.rows[0]?.votes ?? 0,

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 
-import type { JobState } from '#actors/contract/job-states.ts';
+import type { JobState, ShardState } from '#actors/contract/job-states.ts';
 import { partitionOf } from '../partition.ts';
 import { OPEN_SHARD_STATES, VOTING_ATTEMPT_STATES } from '../shard-rules.ts';
 import { storableText } from '../storable-text.ts';
@@ -40,21 +40,30 @@ export async function moveJob(db: Database, move: JobMove): Promise<boolean> {
   });
 }
 
-/** In id order, as everybody does; they stay on the server. */
+/**
+ * Shards that somebody may be at work on, in id order, as everybody locks them; they stay on the server. What nobody was ever
+ * given is not touched, so that a million such shards cost nothing: claims look at running jobs only.
+ */
 async function lockShards(tx: Tx, job: string): Promise<void> {
-  await sql`select count(*) from (select 1 from job_shards where job_id = ${job} order by id for no key update) locked`.execute(tx);
+  await sql`
+    select count(*) from (
+      select 1 from job_shards where job_id = ${job} and state in (${stateList(BEGUN)}) order by id for no key update
+    ) locked
+  `.execute(tx);
 }
+
+const BEGUN: readonly ShardState[] = OPEN_SHARD_STATES.filter((state) => state !== 'pending');
 
 async function stopShards(tx: Tx, { id, to, reason, at }: JobMove, maxFailures: number): Promise<void> {
   await sql`
     update shard_attempts a set state = 'released', ended_at = coalesce(a.ended_at, ${at}::bigint), reason = coalesce(${reason}, ${`job ${to}`})
     from job_shards s
-    where s.job_id = ${id} and a.shard_id = s.id and a.state in (${stateList(VOTING_ATTEMPT_STATES)})
+    where s.job_id = ${id} and s.state <> 'pending' and a.shard_id = s.id and a.state in (${stateList(VOTING_ATTEMPT_STATES)})
   `.execute(tx);
   await sql`
     update job_shards set
       wanted = 0,
       state = case when ${to} = 'failed' and failures >= ${maxFailures}::int then 'failed' else state end
-    where job_id = ${id} and (wanted > 0 or state in (${stateList(OPEN_SHARD_STATES)}))
+    where job_id = ${id} and state in (${stateList(BEGUN)})
   `.execute(tx);
 }

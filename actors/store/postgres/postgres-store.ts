@@ -17,9 +17,10 @@ import { findManifest } from './find-manifest.ts';
 import { logPosition, manifestLog } from './manifest-log.ts';
 import { moveJob } from './move-job.ts';
 import { hasObjects, recordObject } from './objects.ts';
+import { noteDecided } from './note-decided.ts';
 import { openSession } from './open-session.ts';
 import { findJob, listJobs, openJobs } from './read-jobs.ts';
-import { attemptsOf, shardsOf, votesOf } from './read-shards.ts';
+import { attemptsOf, shardsOf, shardStates, votesOf } from './read-shards.ts';
 import { listEvents, recordEvents, recordModels } from './records.ts';
 import { seal } from './seal.ts';
 import { listStoredModels, removeStoredModel, storeModel } from './stored-models.ts';
@@ -69,7 +70,8 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     activateJob: (id, epoch) => activateJob(db, id, epoch),
     moveJob: (id, epoch, from, to, reason, at) => moveJob(db, { id, epoch, from, to, reason, at }),
     unblockMerge: (id, epoch) => unblockMerge(db, id, epoch),
-    seal: (manifest, epoch, decided) => seal(db, manifest, { epoch, decided }),
+    seal: (manifest, epoch) => seal(db, manifest, epoch),
+    noteDecided: (job, epoch, decided) => noteDecided(db, job, epoch, decided),
     manifestLog: (size) => manifestLog(db, size),
     logPosition: (job) => logPosition(db, job),
     findManifest: (job) => findManifest(db, job),
@@ -77,9 +79,10 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     claim: (request) => claim(db, request),
     commit: (changes) => commit(db, changes),
 
-    votesOf: (job, index) => votesOf(db, job, index),
+    votesOf: (job, range) => votesOf(db, job, range),
     attemptsOf: (job, index) => attemptsOf(db, job, index),
-    shardsOf: (job, index) => shardsOf(db, job, index),
+    shardsOf: (job, range) => shardsOf(db, job, range),
+    shardStates: (job) => shardStates(db, job),
 
     standings: (of) => standings(db, of),
     pardon: (device, app, at) => pardon(db, { device, app, at }),

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 
-import type { AttemptRow, ShardRow, VoteRow } from '../store.ts';
+import { SHARD_STATES } from '#actors/contract/job-states.ts';
+import type { AttemptRow, ShardRange, ShardRow, VoteRow } from '../store.ts';
 import {
   ATTEMPT_COLUMNS,
   type AttemptRecord,
@@ -16,11 +17,11 @@ import {
 import type { Database } from './transaction.ts';
 
 /** In the order of their index. */
-export async function shardsOf(db: Database, job: string, index: number | null = null): Promise<readonly ShardRow[]> {
+export async function shardsOf(db: Database, job: string, range: ShardRange = null): Promise<readonly ShardRow[]> {
   if (!isJobId(job)) return [];
   const { rows } = await sql<ShardRecord>`
     select ${SHARD_COLUMNS} from job_shards s
-    where s.job_id = ${job} ${onlyShard(sql.ref('s.shard_index'), index)}
+    where s.job_id = ${job} ${inRange(sql.ref('s.shard_index'), range)}
     order by s.shard_index
   `.execute(db);
   return rows.map(shardRow);
@@ -31,23 +32,46 @@ export async function attemptsOf(db: Database, job: string, index: number | null
   if (!isJobId(job)) return [];
   const { rows } = await sql<AttemptRecord>`
     select ${ATTEMPT_COLUMNS} from job_shards s join shard_attempts a on a.shard_id = s.id
-    where s.job_id = ${job} ${onlyShard(sql.ref('s.shard_index'), index)}
+    where s.job_id = ${job} ${inRange(sql.ref('s.shard_index'), index)}
     order by a.shard_index, a.seq
   `.execute(db);
   return rows.map(attemptRow);
 }
 
 /** By shard, then in the order in which they came; refused ones included. */
-export async function votesOf(db: Database, job: string, index: number | null): Promise<readonly VoteRow[]> {
+export async function votesOf(db: Database, job: string, range: ShardRange): Promise<readonly VoteRow[]> {
   if (!isJobId(job)) return [];
   const { rows } = await sql<VoteRecord>`
     select ${VOTE_COLUMNS} from shard_results v
-    where v.job_id = ${job} ${onlyShard(sql.ref('v.shard_index'), index)}
+    where v.job_id = ${job} ${inRange(sql.ref('v.shard_index'), range)}
     order by v.shard_index, v.id
   `.execute(db);
   return rows.map(voteRow);
 }
 
-function onlyShard(column: ReturnType<typeof sql.ref>, index: number | null) {
-  return index === null ? sql`` : sql`and ${column} = ${index}::bigint`;
+/** Shards whose states are read at once: as text, one letter each. */
+const WINDOW = 100_000;
+
+/** One letter for each shard, window by window: a million rows would be a hundred times as much. */
+export async function shardStates(db: Database, job: string): Promise<Uint8Array> {
+  if (!isJobId(job)) return new Uint8Array();
+  const windows: Uint8Array[] = [];
+  for (let from = 0; ; from += WINDOW) {
+    const { rows } = await sql<{ states: string | null }>`
+      select string_agg(array_position(${[...SHARD_STATES]}::text[], state)::text, '' order by shard_index) as states
+      from job_shards where job_id = ${job} and shard_index >= ${from}::int and shard_index < ${from + WINDOW}::int
+    `.execute(db);
+    const states = Buffer.from(rows[0]?.states ?? '', 'latin1');
+    windows.push(states.map((letter) => letter - FIRST));
+    if (states.length < WINDOW) return Buffer.concat(windows);
+  }
+}
+
+/** PostgreSQL counts from 1. */
+const FIRST = '1'.charCodeAt(0);
+
+function inRange(column: ReturnType<typeof sql.ref>, range: ShardRange) {
+  if (range === null) return sql``;
+  if (typeof range === 'number') return sql`and ${column} = ${range}::bigint`;
+  return sql`and ${column} >= ${range.from}::bigint and ${column} < ${range.to}::bigint`;
 }

@@ -3,18 +3,13 @@ import { sql } from 'kysely';
 import { partitionOf } from '../partition.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
 import { logLeaf } from '#actors/contract/log-leaf.ts';
-import type { Decided, ManifestRow } from '../store.ts';
+import type { ManifestRow } from '../store.ts';
 import { holdEpochs } from './hold-epochs.ts';
 import { isJobId } from './rows.ts';
 import { type Database, inTransaction, type Tx } from './transaction.ts';
 
-export interface Sealing {
-  readonly epoch: number;
-  readonly decided: ReadonlyMap<number, Decided> | undefined;
-}
-
 /** Answers true again for the very manifest that sealed the job: after a commit of unknown outcome it is simply repeated. */
-export async function seal(db: Database, manifest: ManifestRow, { epoch, decided }: Sealing): Promise<boolean> {
+export async function seal(db: Database, manifest: ManifestRow, epoch: number): Promise<boolean> {
   const { job } = manifest;
   if (!isJobId(job)) return false;
   return inTransaction(db, async (tx) => {
@@ -27,7 +22,6 @@ export async function seal(db: Database, manifest: ManifestRow, { epoch, decided
     `.execute(tx);
     if (rows.length === 0) return false;
     await sql`update job_shards set state = 'sealed' where job_id = ${job}`.execute(tx);
-    if (decided !== undefined) await writeDecided(tx, job, decided);
     await sql`
       insert into manifests (job_id, body, signature, sealed_at)
       values (${job}, ${manifest.body}, ${manifest.signature}, ${manifest.sealedAt})
@@ -35,19 +29,6 @@ export async function seal(db: Database, manifest: ManifestRow, { epoch, decided
     await appendToLog(tx, manifest);
     return true;
   });
-}
-
-async function writeDecided(tx: Tx, job: string, decided: ReadonlyMap<number, Decided>): Promise<void> {
-  const entries = [...decided];
-  await sql`
-    update job_shards s set belief = d.belief, decided_by = d.by
-    from unnest(
-      ${entries.map(([index]) => index)}::int[],
-      ${entries.map(([, { belief }]) => belief)}::float8[],
-      ${entries.map(([, { by }]) => by)}::text[]
-    ) d (index, belief, by)
-    where s.job_id = ${job} and s.shard_index = d.index
-  `.execute(tx);
 }
 
 /** Positions follow each other without a gap: seals wait for each other here, for as long as it takes to commit. */

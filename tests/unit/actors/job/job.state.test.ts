@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { JobSpec } from '#actors/contract/job-spec.ts';
+import { SHARD_STATES, type ShardState } from '#actors/contract/job-states.ts';
 import { afterVote, nextStep, ShardTable } from '#actors/job/job.state.ts';
 
 const module = { sha256: 'a'.repeat(64), size: 1 };
@@ -19,9 +20,11 @@ const plain: JobSpec = {
 };
 const merging: JobSpec = { ...plain, merge: { module, args: [] } };
 
+const tableOf = (...states: ShardState[]): ShardTable => new ShardTable(Uint8Array.from(states, (state) => SHARD_STATES.indexOf(state)));
+
 describe('the table of shards', () => {
   it('keeps its tally while states change, and hands out each change once', () => {
-    const table = ShardTable.of([{ index: 1, state: 'leased' }], 3);
+    const table = tableOf('pending', 'leased', 'pending');
     table.set(0, 'provisional');
     table.set(1, 'leased');
     expect(table.counts()).toMatchObject({ pending: 1, leased: 1, provisional: 1, failed: 0 });
@@ -30,7 +33,7 @@ describe('the table of shards', () => {
   });
 
   it('ignores a shard that the job does not have', () => {
-    const table = ShardTable.of([], 1);
+    const table = tableOf('pending');
     table.set(5, 'failed');
     expect(table.count('failed')).toBe(0);
   });
@@ -38,7 +41,7 @@ describe('the table of shards', () => {
 
 describe('what a job needs next', () => {
   it('is nothing while shards are open, and sealing when all are provisional', () => {
-    const table = ShardTable.of([], 2);
+    const table = tableOf('pending', 'pending');
     expect(nextStep(plain, 'running', table)).toBe('none');
     table.set(0, 'provisional');
     table.set(1, 'provisional');
@@ -48,7 +51,7 @@ describe('what a job needs next', () => {
   });
 
   it('is the merge once every map shard is settled, and only once', () => {
-    const table = ShardTable.of([{ index: 2, state: 'blocked' }], 3);
+    const table = tableOf('pending', 'pending', 'blocked');
     table.set(0, 'provisional');
     expect(nextStep(merging, 'running', table)).toBe('none');
     table.set(1, 'provisional');
@@ -60,7 +63,7 @@ describe('what a job needs next', () => {
   });
 
   it('is sealing again after a coordinator died while it sealed', () => {
-    expect(nextStep(plain, 'sealing', ShardTable.of([{ index: 0, state: 'provisional' }], 2))).toBe('seal');
+    expect(nextStep(plain, 'sealing', tableOf('provisional', 'pending'))).toBe('seal');
   });
 });
 

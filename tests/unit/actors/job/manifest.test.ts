@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { JobSpec } from '#actors/contract/job-spec.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
-import { type Evidence, isMergeStale } from '#actors/job/manifest.ts';
+import { type Evidence, isMergeStale as isLeafStale, leavesOf } from '#actors/job/manifest.ts';
 import { inputDigest, moduleOf } from '#actors/job/run-command.ts';
 import type { JobRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 import { sha256Hex } from '#runtime/identity/digest.ts';
@@ -53,8 +53,11 @@ function evidence(mapWas: readonly string[], mapIs: readonly string[], merge = t
   const shards = outputs.map((output, index): ShardRow => {
     return { id: index, index, state: 'provisional', wanted: 0, failures: 0, output, coreOnly: false };
   });
-  return { job, shards, votes, publicKeys: new Map([[DEVICE, key.publicKey]]) };
+  const mapOutputs = mapIs.map((text) => ({ ref: object(text), bytes: null }));
+  return { job, mapOutputs, shards, votes, publicKeys: new Map([[DEVICE, key.publicKey]]) };
 }
+
+const isMergeStale = (all: Evidence): boolean => leavesOf(all).some((leaf) => isLeafStale(all.job, leaf));
 
 describe('a merge', () => {
   it('stands while the map results are those that it ran on', () => {
