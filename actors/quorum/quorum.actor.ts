@@ -142,12 +142,15 @@ export const quorumActor = defineActor({
       const isAsked = open.get(index)?.coreOnly === true && verdict.by !== 'core';
       const decision = isAsked || verdict.decision === 'unreachable' ? 'none' : verdict.decision;
       const shard = decision === 'accept' ? ballots.close(index) : open.get(index);
-      const change = { type: 'vote', partition: job.partition, epoch, vote: row, decision } as const;
+      const restsOn = ballot.votes.length - 1;
+      const change = { type: 'vote', partition: job.partition, epoch, vote: row, decision, restsOn } as const;
       const accepted = decision === 'accept' && verdict.leading !== null ? { accepted: verdict.leading.output } : {};
       const lessons = rule.type === 'belief' ? { lessons: { app: trust.app, learned: lessonsFor(vote, ballot, verdict) } } : {};
       cast.set(fenceText(message.fence), message.signature);
       waiting.set(index, waiting.get(index) ?? []);
       submit({ ...change, ...accepted, ...lessons }, (outcome) => {
+        // What this actor knows came from a database that has lost it: a new life reads what there is.
+        if (outcome.forgotten) throw new Error(`the database has lost votes on shard ${index}`);
         if (!outcome.applied) {
           // The attempt had ended before its vote came: take the vote back out and say so.
           ballot.votes.splice(

@@ -48,8 +48,8 @@ export interface AttemptUnderChange {
 export interface Scene {
   shard(id: number): ShardUnderChange | undefined;
   attempt(fence: Fence): AttemptUnderChange | undefined;
-  /** True when a vote of this device counts for the shard. */
-  hasVoted(shardId: number, device: string): boolean;
+  /** Devices whose votes count for the shard. */
+  voters(shardId: number): ReadonlySet<string>;
   touch(shard: ShardUnderChange, attempt: AttemptUnderChange | null): void;
   /** How the device stands with the app, to be changed in place and kept; a new standing when there is none. */
   standing(device: string, app: string, at: number): StandingUnderChange;
@@ -93,7 +93,9 @@ function applyVote(scene: Scene, change: VoteChange): Outcome {
   if (!found || !belongs(found, vote)) return UNKNOWN;
   const { shard, attempt } = found;
   if (attempt.state === 'voted') return outcome(true, shard);
-  if (!mayVote(attempt) || !isOpen(shard) || scene.hasVoted(shard.id, attempt.device)) return outcome(false, shard);
+  const voters = scene.voters(shard.id);
+  if (!mayVote(attempt) || !isOpen(shard) || voters.has(attempt.device)) return outcome(false, shard);
+  if (voters.size < (change.restsOn ?? 0)) return { ...outcome(false, shard), forgotten: true };
 
   close(attempt, 'voted', null, vote.at);
   if (decision === 'accept') {

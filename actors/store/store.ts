@@ -228,6 +228,8 @@ export type Change =
       /** What is accepted when that is not the vote's own output, but one that others voted for. */
       readonly accepted?: ObjectRef;
       readonly lessons?: Lessons;
+      /** Votes before this one that the decision rests on. With fewer on record the database has lost some: nothing is written. */
+      readonly restsOn?: number;
     }
   /** A provisional shard that is taken back: it wants one more attempt, by a trusted device when `core`. */
   | {
@@ -255,6 +257,8 @@ export type Change =
 /** `applied: false` means that the state had moved on (a late vote, an attempt that had ended): nothing was written. */
 export interface Outcome {
   readonly applied: boolean;
+  /** The database has lost votes that the change rests on: whoever made it knows things that are true no more. */
+  readonly forgotten?: true;
   /** What the shard is after the change; null when the attempt or shard is unknown. */
   readonly shardState: ShardState | null;
   /** Attempts that failed so far, of the shard. */

@@ -33,6 +33,26 @@ export function storeCommitContract(open: OpenStore): void {
       expect(await scene.claim(['d'])).toEqual([]);
     });
 
+    it('that rests on votes which are not on record is not written, and its sender hears why', async () => {
+      const scene = await Scene.open(open);
+      await scene.runningJob({ quorum: 3 });
+      const [a, b] = await leased(scene, ['a', 'b', 'c']);
+      const rests = (change: Change, restsOn: number): Change => (change.type === 'vote' ? { ...change, restsOn } : change);
+      expect(await scene.one(rests(scene.vote(a, 'accept'), 1))).toEqual({
+        applied: false,
+        shardState: 'leased',
+        failures: 0,
+        forgotten: true,
+      });
+      expect(await scene.shard()).toMatchObject({ state: 'leased', output: null });
+      expect(await scene.attemptStates()).toEqual(['leased', 'leased', 'leased']);
+      expect(await scene.store.votesOf(JOB, null)).toEqual([]);
+      const both = [rests(scene.vote(a), 0), rests(scene.vote(b, 'accept'), 1)];
+      expect((await scene.store.commit(both)).map(({ applied }) => applied)).toEqual([true, true]);
+      // Repeated because its answer was lost: it counts as it did.
+      expect((await scene.store.commit(both)).map(({ applied }) => applied)).toEqual([true, true]);
+    });
+
     it('of a suspect or expired attempt counts; the attempt wanted in its place stays wanted', async () => {
       const scene = await Scene.open(open);
       await scene.runningJob({ quorum: 3 });

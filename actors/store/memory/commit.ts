@@ -52,9 +52,10 @@ async function readScene(tx: Transaction, tables: Tables, changes: readonly Chan
   }
 
   await tx.statement();
-  const voters = new Set<string>();
+  const voters = new Map<number, Set<string>>();
   for (const id of shards.keys()) {
-    for (const { device } of tables.attemptsOfShard.get(id) ?? []) if (tables.voters.has(`${id} ${device}`)) voters.add(`${id} ${device}`);
+    const attempted = (tables.attemptsOfShard.get(id) ?? []).map(({ device }) => device);
+    voters.set(id, new Set(attempted.filter((device) => tables.voters.has(`${id} ${device}`))));
   }
 
   const standings = await lockStandings(tx, tables, changes);
@@ -64,7 +65,7 @@ async function readScene(tx: Transaction, tables: Tables, changes: readonly Chan
   return {
     shard: (id) => shards.get(id),
     attempt: (fence) => attempts.get(fenceText(fence)),
-    hasVoted: (shardId, device) => voters.has(`${shardId} ${device}`),
+    voters: (shardId) => voters.get(shardId) ?? new Set(),
     standing: (device, app, at) => standings.standing(device, app, at),
     writeStandings: () => standings.write(),
     audit: auditsUnderChange(tx, tables),
@@ -74,7 +75,7 @@ async function readScene(tx: Transaction, tables: Tables, changes: readonly Chan
     },
     record: (vote) => {
       recorded.push(vote);
-      if (vote.refusal === null) voters.add(`${vote.shardId} ${vote.device}`);
+      if (vote.refusal === null) voters.get(vote.shardId)?.add(vote.device);
     },
     touchedShards,
     touchedAttempts,

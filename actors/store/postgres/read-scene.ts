@@ -38,14 +38,14 @@ export async function readScene(tx: Tx, changes: readonly Change[]): Promise<Pos
   return {
     shard: (id) => shards.get(id),
     attempt: (fence) => attempts.get(fenceText(fence)),
-    hasVoted: (shardId, device) => voters.has(`${shardId} ${device}`),
+    voters: (shardId) => voters.get(shardId) ?? new Set(),
     touch: (shard, attempt) => {
       touchedShards.add(shard);
       if (attempt !== null) touchedAttempts.add(attempt);
     },
     record: (vote) => {
       recorded.push(vote);
-      if (vote.refusal === null) voters.add(`${vote.shardId} ${vote.device}`);
+      if (vote.refusal === null) voters.get(vote.shardId)?.add(vote.device);
     },
     standing: (device, app) => {
       const standing = standings.get(`${app} ${device}`);
@@ -93,12 +93,14 @@ async function readAttempts(tx: Tx, fences: readonly Fence[]): Promise<ReadonlyM
   );
 }
 
-/** Who has a vote that counts, as `shard device`. */
-async function readVoters(tx: Tx, shardIds: readonly number[]): Promise<Set<string>> {
+/** Who has a vote that counts, by shard. */
+async function readVoters(tx: Tx, shardIds: readonly number[]): Promise<ReadonlyMap<number, Set<string>>> {
   const { rows } = await sql<{ shard_id: number; device: string }>`
     select shard_id, device from shard_results where shard_id = any(${shardIds}::bigint[]) and refusal is null
   `.execute(tx);
-  return new Set(rows.map((row) => `${row.shard_id} ${row.device}`));
+  const voters = new Map(shardIds.map((id) => [id, new Set<string>()]));
+  for (const { shard_id: shardId, device } of rows) voters.get(shardId)?.add(device);
+  return voters;
 }
 
 function fenceRows(fences: readonly Fence[]) {

@@ -35,7 +35,7 @@ class OneShard implements Scene {
 
   shard = (id: number) => (id === 1 ? this.only : undefined);
   attempt = ({ seq }: { seq: number }) => this.attempts[seq - 1];
-  hasVoted = (_: number, device: string) => this.votes.some((vote) => vote.refusal === null && vote.device === device);
+  voters = () => new Set(this.votes.filter(({ refusal }) => refusal === null).map(({ device }) => device));
   touch = () => undefined;
   standing = (device: string, app: string, at: number) => newStanding(device, app, at);
   audit = () => undefined;
