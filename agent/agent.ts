@@ -1,4 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { access, constants, readdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
@@ -8,10 +9,13 @@ import { laneOfReport } from '#actors/contract/agent-lanes.ts';
 import { ToAgent, type FromAgent } from '#actors/contract/agent-link.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
 import { attemptActor } from '#agent/attempt/attempt.actor.ts';
-import { inspectModelFile } from '#agent/executors/inference/model-file.ts';
+import type { StartEngine } from '#agent/executors/inference/engine-process.ts';
+import { inspectModelFile, type ModelFile } from '#agent/executors/inference/model-file.ts';
+import { llamaServer } from '#agent/executors/served/llama-server.ts';
+import { upstream, upstreamModels } from '#agent/executors/served/upstream.ts';
 import { createWasmExecutor } from '#agent/executors/wasm/wasm-executor.ts';
 import { ModelFiles } from '#agent/models/model-files.ts';
-import { modelsActor, type OfferedModel } from '#agent/models/models.actor.ts';
+import { modelsActor, type OfferedModel, type OfferedUpstream } from '#agent/models/models.actor.ts';
 import { enrol, readMembership, writeMembership, type Membership } from '#agent/session/enrol.ts';
 import { openEpochs } from '#agent/session/epochs.ts';
 import { openJournal } from '#agent/session/journal.ts';
@@ -22,6 +26,7 @@ import { readVitals } from '#agent/telemetry/vitals.ts';
 import { GridError } from '#runtime/errors.ts';
 import { realHost } from '#runtime/host.ts';
 import { loadOrCreateKey, type KeyPair } from '#runtime/identity/keys.ts';
+import type { Host } from '#runtime/kernel/host.ts';
 import { createSystem } from '#runtime/kernel/system.ts';
 import { createLinkClient } from '#runtime/link/client.ts';
 import { largestFrame } from '#runtime/link/limits.ts';
@@ -40,6 +45,11 @@ export interface AgentOptions {
   readonly slots: number | undefined;
   /** GGUF files, or folders of them, to offer. */
   readonly models: readonly string[];
+  /** A llama-server program that computes the models of files instead of the agent's own engine. */
+  readonly llamaServer?: string | undefined;
+  /** Addresses, up to and with `/v1`, of OpenAI-compatible servers whose models are offered too. */
+  readonly upstreams?: readonly string[];
+  readonly upstreamKey?: string | undefined;
   /** Disk that model files from the grid may take; 0 takes none. */
   readonly modelsDiskBytes: number;
   readonly contextSize: number;
@@ -70,7 +80,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     // Models first: a token that is spent cannot be had back.
     const modelFolder = path.join(folder.root, 'models');
     const fetched = new ModelFiles({ folder: modelFolder, quotaBytes: 0, inUse: () => new Set() });
-    const models = [...(await readModels(options)), ...(await fetched.list())];
+    const models = [...(await readModels(options)), ...(await fetched.list()), ...(await readUpstreams(options, host))];
     const membership = await join(folder.root, key, options);
     joined = true;
     const capabilities = readCapabilities({
@@ -112,6 +122,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         modelArgs: {
           host,
           offered: models,
+          engineFor: await engineOf(options, host),
           files: (inUse) => new ModelFiles({ folder: modelFolder, quotaBytes: options.modelsDiskBytes, inUse }),
           gridUrl: () => membership.url,
           sequences: options.sequences,
@@ -207,6 +218,46 @@ async function readModels({ models, contextSize, log }: AgentOptions): Promise<O
     }
   }
   return offered;
+}
+
+/** How long an upstream may take to say what it has. */
+const UPSTREAM_MS = 10_000;
+
+async function readUpstreams({ upstreams = [], upstreamKey, contextSize, log }: AgentOptions, host: Host): Promise<OfferedUpstream[]> {
+  const offered: OfferedUpstream[] = [];
+  for (const url of upstreams) {
+    const ids = await upstreamModels(url, upstreamKey, AbortSignal.timeout(UPSTREAM_MS)).catch((cause: unknown) => {
+      throw new GridError('BAD_CONFIGURATION', `the upstream ${url} does not list its models: ${messageOf(cause)}`, {
+        path: '--upstream',
+        fix: 'give the address up to and with /v1 of a server that runs, and its key in CORPGRID_UPSTREAM_KEY',
+        cause,
+      });
+    });
+    for (const id of ids) {
+      log.info({ model: id, url }, 'model of an upstream offered');
+      const sha256 = createHash('sha256').update(`upstream:${id}`).digest('hex');
+      const engine = upstream({ host, url, key: upstreamKey, model: id });
+      // What stands before a slash is whose it is; names of the grid have none.
+      offered.push({ name: (id.split('/').at(-1) ?? id).slice(0, 120), file: { sha256, size: 1 }, contextSize, engine });
+    }
+  }
+  return offered;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Undefined: files are computed by the engine that the agent brings. */
+async function engineOf({ llamaServer: program }: AgentOptions, host: Host): Promise<((file: ModelFile) => StartEngine) | undefined> {
+  if (program === undefined) return undefined;
+  await access(program, constants.X_OK).catch(() => {
+    throw new GridError('BAD_CONFIGURATION', `there is no program ${program}`, {
+      path: '--llama-server',
+      fix: 'give the path of a llama-server, or leave the option out',
+    });
+  });
+  return (file) => llamaServer({ host, program, file });
 }
 
 async function ggufFiles(given: string): Promise<string[]> {

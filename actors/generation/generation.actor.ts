@@ -79,6 +79,8 @@ export const generationActor = defineActor({
     const limits = { ...LIMITS, ...args.limits };
     const log: number[] = [];
     let textLength = 0;
+    /** Pieces of text of an engine that tells no tokens. Nobody could go on behind them. */
+    let pieces = 0;
     let values = 0;
     let promptTokens = 0;
     let attempt: Attempt | null = null;
@@ -110,11 +112,16 @@ export const generationActor = defineActor({
       if (attempt === null) fail('the model is overwhelmed');
     }
 
+    /** Tokens of the answer so far; servers that tell none send about one in each piece. */
+    function told(): number {
+      return log.length === 0 ? pieces : log.length;
+    }
+
     /** Lets go of the replica. Its slot serves others at once. */
     function drop(cancel: boolean): void {
       if (attempt === null) return;
       if (cancel) attempt.ref.cancelGeneration(attempt.id);
-      pool.release({ device: attempt.device, owner: context.self, tokens: log.length });
+      pool.release({ device: attempt.device, owner: context.self, tokens: told() });
       attempt = null;
     }
 
@@ -140,6 +147,7 @@ export const generationActor = defineActor({
       drop(cancel);
       moves += 1;
       args.services.log.info({ generation, model, device, reason: failure.reason, tokens: log.length, moves }, 'generation moves');
+      if (pieces > 0) return fail(`${failure.reason}, and what it said cannot be continued elsewhere: its engine tells no tokens`);
       if (moves > limits.moves) return fail(failure.reason);
       if (device !== undefined && !tried.includes(device)) tried = [...tried, device];
       timer.cancel();
@@ -164,7 +172,7 @@ export const generationActor = defineActor({
     function fail(reason: string): void {
       const code = last?.code === 'BUSY' ? 'BUSY' : 'MODEL_FAILED';
       drop(true);
-      finish(() => sink.failed(new GridError(code, `model ${model}: ${reason}`, { fix: 'try again' })), 'failed', log.length);
+      finish(() => sink.failed(new GridError(code, `model ${model}: ${reason}`, { fix: 'try again' })), 'failed', told());
     }
 
     /** Nobody else has room for it now. */
@@ -205,6 +213,7 @@ export const generationActor = defineActor({
         watchSilence(limits.silenceMs);
         for (const token of tokens) log.push(token);
         textLength += text.length;
+        if (log.length === 0) pieces += 1;
         sink.text(text, tokens.length, logprobs);
       },
       values({ generation: id, from, vectors, scores }) {
@@ -232,14 +241,14 @@ export const generationActor = defineActor({
         finish(() => sink.ended({ finish: outcome, device, promptTokens, completionTokens, cachedTokens }), outcome, completionTokens);
       },
       preempt() {
-        if (over || attempt === null || seeking) return;
+        if (over || attempt === null || seeking || pieces > 0) return;
         drop(true);
         timer.cancel();
         timer = context.after(limits.loadMs, () => fail('its turn did not come again'));
         seek();
       },
       leave(id) {
-        if (over || attempt?.id !== id || moves >= limits.moves) return;
+        if (over || attempt?.id !== id || moves >= limits.moves || pieces > 0) return;
         attempt.leaving = true;
         seek();
       },
@@ -252,7 +261,7 @@ export const generationActor = defineActor({
         if (seeking) pool.abandon(context.self);
         seeking = false;
         attempt?.ref.cancelGeneration(attempt.id);
-        const completionTokens = log.length;
+        const completionTokens = told();
         finish(
           () => sink.ended({ finish: 'cancelled', device, promptTokens, completionTokens, cachedTokens: 0 }),
           'cancelled',

@@ -1,4 +1,5 @@
 import type { FromAgent, ModelDelivery } from '#actors/contract/agent-link.ts';
+import type { StartEngine } from '#agent/executors/inference/engine-process.ts';
 import { createInferenceHost, type GenerationHandle, type InferenceHost } from '#agent/executors/inference/inference-host.ts';
 import type { ModelFile } from '#agent/executors/inference/model-file.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
@@ -7,6 +8,14 @@ import type { Log } from '#runtime/observe/log.ts';
 
 import type { ModelFiles } from './model-files.ts';
 import { ModelsProtocol } from './models.protocol.ts';
+
+/** A model that a server elsewhere has. The hash is of its name there: whoever offers the same name offers the same model. */
+export interface OfferedUpstream {
+  readonly name: string;
+  readonly file: Pick<ModelFile, 'sha256' | 'size'>;
+  readonly contextSize: number;
+  readonly engine: StartEngine;
+}
 
 /** A model file that this machine offers. */
 export interface OfferedModel {
@@ -17,7 +26,9 @@ export interface OfferedModel {
 
 export interface ModelsArgs {
   readonly host: Host;
-  readonly offered: readonly OfferedModel[];
+  readonly offered: readonly (OfferedModel | OfferedUpstream)[];
+  /** What computes the models of files; undefined: the agent's own engine. */
+  readonly engineFor?: ((file: ModelFile) => StartEngine) | undefined;
   /** What the grid gave this machine, and what it may give. */
   readonly files: (inUse: () => ReadonlySet<string>) => ModelFiles;
   readonly gridUrl: () => string;
@@ -30,7 +41,7 @@ export interface ModelsArgs {
 /** Loads, serves and unloads the offered models; each loaded one is an inference host process. */
 export const modelsActor = defineActor({
   protocol: ModelsProtocol,
-  start(context, { host, offered: given, files: openFiles, gridUrl, sequences, log, send }: ModelsArgs) {
+  start(context, { host, offered: given, engineFor, files: openFiles, gridUrl, sequences, log, send }: ModelsArgs) {
     const offered = [...given];
     const hosts = new Map<string, InferenceHost>();
     /** Hash of the file behind each name. */
@@ -52,8 +63,9 @@ export const modelsActor = defineActor({
       if (found === undefined) return null;
       const made = createInferenceHost({
         host,
-        modelPath: found.file.path,
-        file: found.file,
+        ...('engine' in found
+          ? { modelPath: null, engine: found.engine }
+          : { modelPath: found.file.path, file: found.file, engine: engineFor?.(found.file) }),
         name: model,
         contextSize: found.contextSize,
         sequences,
@@ -66,12 +78,12 @@ export const modelsActor = defineActor({
     }
 
     function hashesInUse(): string[] {
-      return [...hosts].flatMap(([model, host]) => (host.memoryBytes > 0 ? [fileOf.get(model) ?? ''] : []));
+      return [...hosts].flatMap(([model, host]) => (host.ready ? [fileOf.get(model) ?? ''] : []));
     }
 
     function start(model: string, inference: InferenceHost): void {
       // Loaded for an earlier session of the grid: it only has to be told again.
-      if (inference.memoryBytes > 0) return tellState(model, 'ready', inference.memoryBytes);
+      if (inference.ready) return tellState(model, 'ready', inference.memoryBytes);
       void files.used(fileOf.get(model) ?? '', new Date(host.clock.wall()));
       context.pipe(inference.load(), (result) => {
         if (!result.ok) log.warn({ model, error: result.error }, 'model not loaded');
@@ -137,7 +149,8 @@ export const modelsActor = defineActor({
               const likelihoods = logprobs === undefined ? {} : { logprobs: [...logprobs] };
               send({ type: 'tokens', generation, from, tokens: [...tokens], text, ...likelihoods });
               // The link's window is the back-pressure here: what it took may be computed again.
-              handle.credit(tokens.length);
+              // A piece of text without tokens, from an upstream, counts as one.
+              handle.credit(Math.max(1, tokens.length));
             },
             ended(end) {
               generations.delete(generation);

@@ -1,14 +1,14 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
 
 import { Capabilities } from '#actors/contract/agent-link.ts';
-import type { OfferedModel } from '#agent/models/models.actor.ts';
+import type { OfferedModel, OfferedUpstream } from '#agent/models/models.actor.ts';
 import { GridError } from '#runtime/errors.ts';
 
 /** What this machine says about itself. `slots` defaults to its cores; an agent that only serves models has none. */
 export function readCapabilities(options: {
   version: string;
   slots: number | undefined;
-  models: readonly OfferedModel[];
+  models: readonly (OfferedModel | OfferedUpstream)[];
   /** Takes model files from the grid. */
   takesModels: boolean;
   /** Generations at once per model. */

@@ -7,6 +7,8 @@ export interface AgentOptions {
   readonly state: string;
   readonly slots?: string;
   readonly models: string[];
+  readonly llamaServer?: string;
+  readonly upstream: string[];
   readonly modelsDisk: string;
   readonly contextSize: string;
   readonly sequences: string;
@@ -27,6 +29,8 @@ export function agentCommand(program: Command): void {
     .option('--state <dir>', 'where key, votes and cache are kept', './agent-state')
     .option('--slots <n>', 'attempts at once; 0 serves models only (default: number of cores)')
     .option('--models <path...>', 'GGUF model files, or folders of them, to serve', [])
+    .option('--llama-server <path>', 'compute models with this llama-server instead of the engine that the agent brings')
+    .option('--upstream <url...>', 'OpenAI-compatible servers (up to and with /v1) whose models to offer; key in CORPGRID_UPSTREAM_KEY', [])
     .option('--models-disk <gib>', 'disk that model files from the grid may take; 0 takes none', '20')
     .option('--context-size <n>', 'tokens of context per generation', '2048')
     .option('--sequences <n>', 'generations at once per model', '4')

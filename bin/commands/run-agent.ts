@@ -3,11 +3,21 @@ import path from 'node:path';
 import { startAgent } from '#agent/agent.ts';
 import { checkGridUrl } from '#bin/client/grid-client.ts';
 import { EXIT, say } from '#bin/client/print.ts';
+import { GridError } from '#runtime/errors.ts';
 import { createLog } from '#runtime/observe/log.ts';
 
 import type { AgentOptions } from './agent-command.ts';
 import { parseLevel, parseWhole, version } from './settings.ts';
 import { untilStopped } from './until-stopped.ts';
+
+function checkUpstream(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:') && url.search === '' && url.hash === '') return url.href;
+  throw new GridError('BAD_URL', `${JSON.stringify(text)} is not the address of a server`, {
+    path: '--upstream',
+    fix: 'give it up to and with /v1, like http://127.0.0.1:11434/v1',
+  });
+}
 
 /** Runs an agent until it is told to stop, or until the grid refuses it for good. */
 export async function runAgent(options: AgentOptions): Promise<void> {
@@ -26,6 +36,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     name: options.name,
     slots: options.slots === undefined ? undefined : parseWhole(options.slots, '--slots', 0, 4096),
     models: options.models,
+    llamaServer: options.llamaServer === undefined ? undefined : path.resolve(options.llamaServer),
+    upstreams: options.upstream.map(checkUpstream),
+    upstreamKey: process.env['CORPGRID_UPSTREAM_KEY'],
     modelsDiskBytes: parseWhole(options.modelsDisk, '--models-disk', 0, 1_048_576) * 1024 ** 3,
     contextSize: parseWhole(options.contextSize, '--context-size', 64, 1_048_576),
     sequences: parseWhole(options.sequences, '--sequences', 1, 64),

@@ -3,25 +3,8 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-import { FromHost, type ToHost } from './host-protocol.ts';
-
-/** What the agent notices of an inference host: its messages and its end. */
-export interface ForkedHostEvents {
-  onMessage(message: FromHost): void;
-  /** It said something that no host says; it should be killed. */
-  onNonsense(reason: string): void;
-  /** A line that it, or the engine in it, wrote to its output. */
-  onLine(line: string): void;
-  /** It is gone, however that came. Nothing follows. `reason` names exit code or signal and the last line it wrote. */
-  onExit(reason: string): void;
-}
-
-export interface ForkedHost {
-  readonly pid: number | undefined;
-  send(message: ToHost): void;
-  /** Ends the process without asking it. */
-  kill(): void;
-}
+import type { EngineEvents, EngineProcess } from './engine-process.ts';
+import { FromHost } from './host-protocol.ts';
 
 const PROGRAM = fileURLToPath(new URL('./inference-host.main.ts', import.meta.url));
 
@@ -33,7 +16,7 @@ function readLines(stream: Readable | null, onLine: (line: string) => void): voi
 }
 
 /** Starts an inference host with exactly this environment and none of this process's Node flags. */
-export function forkHost(environment: Readonly<Record<string, string>>, events: ForkedHostEvents): ForkedHost {
+export function forkHost(environment: Readonly<Record<string, string>>, events: EngineEvents): EngineProcess {
   // Node 24 runs TypeScript as it is. The parent's own flags may belong to a debugger or a test runner.
   const child: ChildProcess = fork(PROGRAM, [], {
     env: { ...environment },

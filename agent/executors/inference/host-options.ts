@@ -2,11 +2,13 @@ import { availableParallelism } from 'node:os';
 
 import type { Host } from '#runtime/kernel/host.ts';
 
+import type { StartEngine } from './engine-process.ts';
 import type { ModelFile } from './model-file.ts';
 
 export interface InferenceHostOptions {
   readonly host: Host;
-  readonly modelPath: string;
+  /** Null for an engine that keeps its models itself. */
+  readonly modelPath: string | null;
   readonly name: string;
   /** Tokens that prompt and answer of one generation may have together. */
   readonly contextSize: number;
@@ -22,6 +24,8 @@ export interface InferenceHostOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly log: HostLog;
   onState(state: ModelState, memoryBytes: number, reason?: string): void;
+  /** Default: node-llama-cpp in a process of its own. */
+  readonly engine?: StartEngine | undefined;
   /** What the file must hash to; anything else is not loaded. Default: what `file` says. */
   readonly sha256?: string;
   /** What was learned of the file before: an unchanged one is not hashed again, and a changed one not loaded. */

@@ -2,7 +2,8 @@ import type { GenerationFailure, GenerationRequest } from '#actors/contract/gene
 import { GridError } from '#runtime/errors.ts';
 import type { Cancellable } from '#runtime/kernel/host.ts';
 
-import { type ForkedHost, forkHost } from './forked-host.ts';
+import type { EngineEvents, EngineProcess } from './engine-process.ts';
+import { forkHost } from './forked-host.ts';
 import { hostEnvironment } from './host-environment.ts';
 import { defaultThreads, type HostLimits, type InferenceHostOptions, LIMITS } from './host-options.ts';
 import { type FromHost, shortReason } from './host-protocol.ts';
@@ -37,6 +38,8 @@ export interface GenerationHandle {
 }
 
 export interface InferenceHost {
+  /** Whether it takes generations. */
+  readonly ready: boolean;
   /** Bytes that the model takes, as the engine counts them; 0 when it is not loaded. */
   readonly memoryBytes: number;
   /** The process, while there is one. */
@@ -51,7 +54,7 @@ export interface InferenceHost {
 
 /** One process from its start to its end. */
 interface Session {
-  readonly process: ForkedHost;
+  readonly process: EngineProcess;
   phase: 'loading' | 'ready' | 'draining';
   /** Why it was killed; otherwise its exit says why it ended. */
   verdict: { code: GenerationFailure; reason: string } | undefined;
@@ -153,6 +156,9 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     own.ended.resolve();
   }
 
+  const startEngine =
+    options.engine ?? ((events: EngineEvents) => forkHost(hostEnvironment(options.environment ?? process.env, options.devices), events));
+
   function start(): Session {
     const own: Session = {
       phase: 'loading',
@@ -162,7 +168,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
       timers: new Set(),
       unconfirmed: new Set(),
       finishing: false,
-      process: forkHost(hostEnvironment(options.environment ?? process.env, options.devices), {
+      process: startEngine({
         onMessage: (message) => onMessage(own, message),
         onNonsense: (reason) => condemn('HOST_LOST', reason),
         onLine: (line) => log.info({ model: name }, line),
@@ -173,14 +179,13 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     return own;
   }
 
-  async function inspect(): Promise<ModelFile> {
+  async function inspect(modelPath: string): Promise<ModelFile> {
     inspection = new AbortController();
     const { signal } = inspection;
-    options.onState('loading', 0);
     try {
-      file = await inspectModelFile(options.modelPath, file, signal);
+      file = await inspectModelFile(modelPath, file, signal);
       if (expected !== undefined && file.sha256 !== expected) {
-        throw new GridError('HASH_MISMATCH', `The model file ${options.modelPath} has the SHA-256 ${file.sha256}, expected ${expected}.`, {
+        throw new GridError('HASH_MISMATCH', `The model file ${modelPath} has the SHA-256 ${file.sha256}, expected ${expected}.`, {
           fix: 'Put the right file there, or register the model anew.',
         });
       }
@@ -197,18 +202,19 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
   async function load(): Promise<void> {
     if (session !== undefined || inspection !== undefined)
       throw new GridError('CONFLICT', `The model ${name} is loaded already, or about to be.`);
-    const checked = await inspect();
+    const { modelPath, contextSize, sequences, gpu = false, threads = defaultThreads() } = options;
+    options.onState('loading', 0);
+    const checked = modelPath === null ? undefined : await inspect(modelPath);
     const own = start();
     session = own;
     after(own, limits.loadMs, () => {
       if (own.phase === 'loading') condemn('NOT_READY', `loading took longer than ${limits.loadMs} ms`);
     });
-    const { modelPath, contextSize, sequences, gpu = false, threads = defaultThreads() } = options;
-    own.process.send({ type: 'load', options: { modelPath, contextSize, sequences, threads, gpu } });
+    own.process.send({ type: 'load', options: { modelPath: modelPath ?? '', contextSize, sequences, threads, gpu } });
     await own.loaded.promise;
     // Between the check and the engine's own opening somebody might have put another file there.
-    const now = await fileIdentity(modelPath).catch(() => undefined);
-    if (now?.identity !== checked.identity) condemn('NOT_READY', 'the model file was replaced while it was loaded');
+    const now = modelPath === null ? undefined : await fileIdentity(modelPath).catch(() => undefined);
+    if (now?.identity !== checked?.identity) condemn('NOT_READY', 'the model file was replaced while it was loaded');
     if (own.verdict !== undefined || own.phase !== 'loading') await own.ended.promise;
     if (session !== own)
       throw new GridError('MODEL_FAILED', `The model ${name} could not be loaded: ${own.verdict?.reason ?? 'its host ended'}.`);
@@ -252,6 +258,9 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
   }
 
   return {
+    get ready() {
+      return session?.phase === 'ready';
+    },
     get memoryBytes() {
       return memoryBytes;
     },

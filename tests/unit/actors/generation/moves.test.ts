@@ -166,6 +166,26 @@ describe('a generation that moves', () => {
     });
   });
 
+  it('stays with an engine that tells no tokens, and fails rather than say something twice', async () => {
+    await withSystem(async (stage) => {
+      const [a, b] = [heldDevice(stage, 'a'), heldDevice(stage, 'b')];
+      const play = await setUp(stage, [a, b]);
+      const answer = play.ask(1);
+      await stage.host.settle();
+      for (const text of ['one', ' two']) answer.ref.tokens({ generation: uuid(1), from: 0, tokens: [], text });
+      play.pool.draining({ device: 'a', on: true });
+      answer.ref.leave(uuid(1));
+      await stage.host.settle();
+      expect(b.asked).toHaveLength(0);
+      a.end(LOST);
+      await stage.host.settle();
+      expect(answer.text).toBe('one two');
+      expect(answer.result).toContain('its engine tells no tokens');
+      expect(b.asked).toHaveLength(0);
+      expect(await play.usage()).toEqual({ requests: 1, completionTokens: 2 });
+    });
+  });
+
   it('gives up after three moves, with a clear error and what it used', async () => {
     await withSystem(async (stage) => {
       const devices = ['a', 'b', 'c', 'd', 'e'].map((name) => heldDevice(stage, name));
