@@ -28,6 +28,7 @@ import { realHost } from '#runtime/host.ts';
 import { loadOrCreateKey, type KeyPair } from '#runtime/identity/keys.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 import { createSystem } from '#runtime/kernel/system.ts';
+import { AGENT_LINK_LIMITS } from '#actors/contract/agent-limits.ts';
 import { createLinkClient } from '#runtime/link/client.ts';
 import { largestFrame } from '#runtime/link/limits.ts';
 import { wsSocket } from '#runtime/link/ws-socket.ts';
@@ -138,6 +139,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
             hello,
             decode: (raw) => ToAgent.parse(raw),
             lane: laneOfReport,
+            limits: AGENT_LINK_LIMITS,
             ...events,
             onOpen(how) {
               addresses.keep();

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 
 import { laneOfCommand } from '#actors/contract/agent-lanes.ts';
+import { AGENT_LINK_LIMITS } from '#actors/contract/agent-limits.ts';
 import { AgentHello, FromAgent, type ToAgent } from '#actors/contract/agent-link.ts';
 import { holdSession } from '#actors/device/held-session.ts';
 import { createLinkServer } from '#runtime/link/server.ts';
@@ -27,6 +28,7 @@ export function openAgentSocket(server: Server, { services, host, devices, accep
     key: services.key,
     decode: (raw) => FromAgent.parse(raw),
     lane: laneOfCommand,
+    limits: AGENT_LINK_LIMITS,
     async authenticate(peer) {
       const device = await services.store.findDevice(peer);
       if (device === null || device.state === 'revoked') return { refuse: 'the device is unknown or revoked' };

@@ -7,13 +7,25 @@ import { bridge } from './bridge.ts';
 import { dispatch } from './dispatch.ts';
 import { failover } from './failover.ts';
 import { fencing } from './fencing.ts';
+import { leases } from './leases.ts';
 import { placement } from './placement.ts';
 import { start } from './start.ts';
 import { trust } from './trust.ts';
 
 /** `npm run bench -- NAME`: a table for people, then one JSON line for programs. Exit 1 when a target or a baseline was missed. */
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { actors, array, bridge, dispatch, failover, fencing, placement, start, trust };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  actors,
+  array,
+  bridge,
+  dispatch,
+  failover,
+  fencing,
+  leases,
+  placement,
+  start,
+  trust,
+};
 
 const USAGE = 'usage: npm run bench -- NAME [--quick]   or: npm run bench -- --list\n';
 
