@@ -14,7 +14,13 @@ export const GenerationId = z.uuid();
 
 const Count = z.number().int().nonnegative();
 const Token = Count.max(0x7fff_ffff);
+/** Checked by hand: token lists are most of what agents send, and a schema per number costs more than the rest of a message. */
+const TokenList = z.custom<number[]>((value) => Array.isArray(value) && value.length <= 10_000 && value.every(isToken), 'expected token ids');
 const Text = z.string().max(1_000_000);
+function isToken(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fff_ffff;
+}
+
 /** JSON Schemas and grammars; larger ones take longer to compile than to answer. */
 const Program = z.string().max(200_000);
 
@@ -175,7 +181,7 @@ export const TokensMessage = z.strictObject({
   type: z.literal('tokens'),
   generation: GenerationId,
   from: Count,
-  tokens: z.array(Token).max(10_000),
+  tokens: TokenList,
   text: Text,
   /** One for each of `tokens`, when they were asked for. */
   logprobs: z.array(TokenLogprob).max(10_000).optional(),

@@ -1,3 +1,4 @@
+import { laneOfCommand } from '#actors/contract/agent-lanes.ts';
 import type { AgentHello, FromAgent, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
@@ -10,6 +11,7 @@ import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { AttemptRow, Session } from '#actors/store/store.ts';
 import { defineActor, type Timer } from '#runtime/kernel/actor.ts';
+import { Backlog } from '#runtime/link/backlog.ts';
 import type { LinkSession } from '#runtime/link/session.ts';
 
 import { DeviceProtocol } from './device.protocol.ts';
@@ -32,6 +34,9 @@ export interface DeviceArgs {
 
 /** The job that a slot was leased for may be starting anew; after this long its slot serves others. */
 const COMMAND_WITHIN_MS = 10_000;
+/** Commands that may wait for room in the window, and how long one of them may find no room. */
+const MOST_WAITING = 16_384;
+const STALLED_MS = 10_000;
 
 type Offer = Extract<FromAgent, { type: 'offer' }>;
 
@@ -64,6 +69,9 @@ export const deviceActor = defineActor({
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
     let load: number | null = null;
     let suspended = false;
+    const backlog = new Backlog<ToAgent>({ send: (message) => link.send(message), lane: laneOfCommand, most: MOST_WAITING });
+    let watched = false;
+    link.onRoom(() => backlog.room());
 
     reportAttempts(args.session.attempts);
     args.placement().session({
@@ -112,11 +120,23 @@ export const deviceActor = defineActor({
       args.feed.device(summary());
     }
 
-    /** Down the link. A full window means that the agent reads nothing: the session is worth less than its memory. */
+    /** Down the link, or in line for it. An agent that reads nothing for long is worth less than the memory of its commands. */
     function command(message: ToAgent): boolean {
-      const admission = link.send(message);
+      const admission = backlog.send(message);
       if (admission === 'full') link.close('the agent does not keep up');
+      if (backlog.size > 0 && !watched) watchBacklog();
       return admission === 'accepted';
+    }
+
+    function watchBacklog(): void {
+      const moved = backlog.moved;
+      watched = true;
+      context.after(STALLED_MS, () => {
+        watched = false;
+        if (backlog.size === 0) return;
+        if (backlog.moved === moved && !suspended) return link.close('the agent does not keep up');
+        watchBacklog();
+      });
     }
 
     function release(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): Running | undefined {
@@ -331,7 +351,8 @@ export const deviceActor = defineActor({
       },
       cancelGeneration(generation) {
         generations.delete(generation);
-        command({ type: 'cancelGeneration', generation });
+        const unsent = backlog.remove((m) => (m.type === 'generate' || m.type === 'compute') && m.generation === generation);
+        if (!unsent) command({ type: 'cancelGeneration', generation });
       },
       reportHeld(job) {
         const held = [...running.values()].filter((a) => a.job === job);

@@ -89,6 +89,8 @@ export const generationActor = defineActor({
     let moves = 0;
     let attempts = 0;
     let tried: string[] = [];
+    /** Devices whose engines cannot do what the request asks. Others may. */
+    const unable: string[] = [];
     let last: Failure | null = null;
     let timer: Timer = context.after(limits.loadMs, () => fail('the model did not load in time'));
 
@@ -106,7 +108,7 @@ export const generationActor = defineActor({
     function seek(): void {
       if (seeking || over) return;
       seeking = true;
-      const exclude = attempt === null ? tried : [...tried, attempt.device];
+      const exclude = [...unable, ...tried, ...(attempt === null ? [] : [attempt.device])];
       if (pool.acquire({ owner: context.self, key: args.usage.apiKey, exclude }) === 'accepted') return;
       seeking = false;
       if (attempt === null) fail('the model is overwhelmed');
@@ -150,8 +152,20 @@ export const generationActor = defineActor({
       if (pieces > 0) return fail(`${failure.reason}, and what it said cannot be continued elsewhere: its engine tells no tokens`);
       if (moves > limits.moves) return fail(failure.reason);
       if (device !== undefined && !tried.includes(device)) tried = [...tried, device];
+      elsewhere(failure);
+    }
+
+    /** Not a failure of the device, and no move: nothing was begun there. */
+    function unfit(failure: Failure): void {
+      if (attempt !== null) unable.push(attempt.device);
+      drop(false);
+      last ??= failure;
+      elsewhere(failure);
+    }
+
+    function elsewhere({ reason }: Failure): void {
       timer.cancel();
-      timer = context.after(limits.loadMs, () => fail(failure.reason));
+      timer = context.after(limits.loadMs, () => fail(reason));
       seek();
     }
 
@@ -180,6 +194,8 @@ export const generationActor = defineActor({
       // The attempt that was to be left is all there is: it goes on where it is.
       if (attempt !== null) return void (attempt.leaving = false);
       if (last === null) return finish(() => sink.failed(error), 'failed', 0);
+      const why = last;
+      if (why.code === 'UNSUPPORTED') return finish(() => sink.refused(why), 'refused', 0);
       const pause = pauseBefore(last, moves, context.random());
       if (pause > limits.waitMs) return fail(last.reason);
       tried = [];
@@ -231,6 +247,7 @@ export const generationActor = defineActor({
         if (over || attempt?.id !== id) return;
         const reason = end.reason ?? 'the generation failed';
         const failure: Failure = { code, reason, promptTokens: end.promptTokens, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+        if (outcome === 'failed' && code === 'UNSUPPORTED') return unfit(failure);
         if (outcome === 'failed' && retryable) return lost(failure, false);
         // Cancelled by somebody, and not by us: the agent lets go of its work.
         if (outcome === 'cancelled') return lost({ ...failure, code: 'UNLOADED', reason: 'the device gave it back' }, false);

@@ -8,6 +8,7 @@ import type { Log } from '#runtime/observe/log.ts';
 
 import type { ModelFiles } from './model-files.ts';
 import { ModelsProtocol } from './models.protocol.ts';
+import { TokenOutlet } from './token-outlet.ts';
 
 /** A model that a server elsewhere has. The hash is of its name there: whoever offers the same name offers the same model. */
 export interface OfferedUpstream {
@@ -35,7 +36,8 @@ export interface ModelsArgs {
   /** Generations at once, per model. */
   readonly sequences: number;
   readonly log: Log;
-  readonly send: (message: FromAgent) => void;
+  /** `taken` is called when the link has the message: until then it fills our memory. */
+  readonly send: (message: FromAgent, taken?: () => void) => void;
 }
 
 /** Loads, serves and unloads the offered models; each loaded one is an inference host process. */
@@ -142,18 +144,14 @@ export const modelsActor = defineActor({
       generate({ generation, model, request }) {
         const inference = hosts.get(model);
         if (inference === undefined) return failed(generation, 'the model is not loaded here');
+        const outlet = new TokenOutlet({ generation, host, send, credit: (tokens) => handle.credit(tokens) });
         const handle = inference.generate(
           { generation, request },
           {
-            tokens(from, tokens, text, logprobs) {
-              const likelihoods = logprobs === undefined ? {} : { logprobs: [...logprobs] };
-              send({ type: 'tokens', generation, from, tokens: [...tokens], text, ...likelihoods });
-              // The link's window is the back-pressure here: what it took may be computed again.
-              // A piece of text without tokens, from an upstream, counts as one.
-              handle.credit(Math.max(1, tokens.length));
-            },
+            tokens: (from, tokens, text, logprobs) => outlet.add(from, tokens, text, logprobs),
             ended(end) {
               generations.delete(generation);
+              outlet.flush();
               const { outcome, promptTokens, completionTokens, retryable } = end;
               const more =
                 end.outcome === 'failed'
@@ -169,6 +167,9 @@ export const modelsActor = defineActor({
       },
       cancel(generation) {
         generations.get(generation)?.cancel();
+      },
+      abandon() {
+        for (const handle of generations.values()) handle.cancel();
       },
     };
   },

@@ -9,5 +9,7 @@ export const ModelsProtocol = protocol('agent-models', {
   unload: tell<string>(),
   generate: tell<{ generation: string; model: string; request: GenerationRequest; note: string | undefined }>(),
   cancel: tell<string>(),
+  /** The session that asked for them is over: nobody waits for what is being generated. */
+  abandon: tell(),
 });
 export type ModelsRef = Ref<typeof ModelsProtocol>;

@@ -1,5 +1,6 @@
 import { loadavg, freemem } from 'node:os';
 
+import { laneOfReport } from '#actors/contract/agent-lanes.ts';
 import type { AgentHello, Capabilities, FromAgent, RunCommand, ToAgent } from '#actors/contract/agent-link.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
@@ -10,6 +11,7 @@ import type { ModelsProtocol, ModelsRef } from '#agent/models/models.protocol.ts
 import type { ModelsArgs } from '#agent/models/models.actor.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { defineActor, type ActorDefinition, type Settled } from '#runtime/kernel/actor.ts';
+import { Backlog } from '#runtime/link/backlog.ts';
 import type { LinkClient, LinkClientOptions } from '#runtime/link/client.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
@@ -22,7 +24,7 @@ import { SessionProtocol } from './session.protocol.ts';
 const RESEND_MS = 60_000;
 
 /** What the session wants to hear of its link. */
-export type LinkEvents = Required<Pick<LinkClientOptions<ToAgent, FromAgent>, 'onOpen' | 'onMessage' | 'onSuspended' | 'onRefused'>>;
+export type LinkEvents = Required<Pick<LinkClientOptions<ToAgent, FromAgent>, 'onOpen' | 'onMessage' | 'onSuspended' | 'onRefused' | 'onRoom'>>;
 
 /** Beats: every second while attempts are held, every 15 s otherwise; the grid's leases are several times as long. */
 const BEAT_MS = 1_000;
@@ -51,6 +53,9 @@ export interface SessionArgs {
   readonly onState: (connected: boolean) => void;
 }
 
+/** Reports that may wait for room in the link's window; generations stop computing long before. */
+const MOST_WAITING = 65_536;
+
 /** Most of them are of attempts that had ended; commands on the way are never so many. */
 const STOPS_REMEMBERED = 10_000;
 
@@ -78,7 +83,7 @@ export const sessionActor = defineActor({
       id: 'models',
       actor: args.models,
       restart: 'permanent',
-      args: { ...args.modelArgs, send: (message) => void send(message) },
+      args: { ...args.modelArgs, send: (message, taken) => void send(message, taken) },
     });
 
     const link = args.openLink(
@@ -92,9 +97,11 @@ export const sessionActor = defineActor({
         },
         onSuspended: () => void context.self.suspended(),
         onRefused: (reason, final) => void context.self.refused({ reason, final }),
+        onRoom: () => backlog.room(),
       },
       hello,
     );
+    const backlog = new Backlog<FromAgent>({ send: (message) => link.send(message), lane: laneOfReport, most: MOST_WAITING });
     context.onStop(() => link.close());
     context.every(BEAT_MS, beat);
     context.every(VITALS_MS, () => context.pipe(args.readVitals(), noteVitals));
@@ -105,8 +112,8 @@ export const sessionActor = defineActor({
       return { capabilities: args.capabilities, vitals, held, epochs: epochs.all() };
     }
 
-    function send(message: FromAgent): boolean {
-      return link.send(message) === 'accepted';
+    function send(message: FromAgent, taken?: () => void): boolean {
+      return backlog.send(message, taken) === 'accepted';
     }
 
     function sendVotes(): void {
@@ -251,6 +258,8 @@ export const sessionActor = defineActor({
         args.onState(true);
         // A new session knows nothing of what the old one carried: every unsettled vote goes again.
         if (!resumed) {
+          backlog.clear();
+          models.abandon();
           sent.clear();
           for (const { ref } of attempts.values()) ref.offerAgain();
         }

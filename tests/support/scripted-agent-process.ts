@@ -1,11 +1,16 @@
+import { createTokenBatcher } from '#agent/executors/inference/token-batcher.ts';
+import { TokenOutlet } from '#agent/models/token-outlet.ts';
+import { realHost } from '#runtime/host.ts';
+
 import { startScriptedAgent } from './scripted-agent.ts';
 
 /**
- * A device for benchmarks: emits as many tokens as it is asked for at once, one message each, or one every `top_k` milliseconds. Arguments:
+ * A device for benchmarks: emits as many tokens as it is asked for at once, by the way of a real engine's tokens, or one every `top_k` milliseconds. Arguments:
  * the grid's address and an enrolment token. Prints its device.
  */
 
 const [, , url = '', token = ''] = process.argv;
+const host = realHost();
 const agent = await startScriptedAgent({
   url,
   token,
@@ -17,7 +22,20 @@ const agent = await startScriptedAgent({
     if (asked.message.type !== 'generate') return asked.end({ outcome: 'failed', code: 'UNSUPPORTED' });
     const { maxTokens, topK: everyMs = 0 } = asked.message.sampling;
     if (everyMs === 0) {
-      for (let n = 0; n < maxTokens; n++) asked.tokens(['word ']);
+      const { generation } = asked.message;
+      const outlet = new TokenOutlet({
+        generation,
+        host,
+        send(message, taken) {
+          asked.tokens(message.tokens.map(() => 'word '));
+          taken();
+        },
+        credit: () => {},
+      });
+      const batcher = createTokenBatcher(host, ({ from, ids, text }) => outlet.add(from, ids, text));
+      for (let n = 0; n < maxTokens; n++) batcher.add(n, 'word ');
+      batcher.flush();
+      outlet.flush();
       return asked.end();
     }
     let sent = 0;

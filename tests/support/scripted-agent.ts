@@ -1,14 +1,17 @@
 import { WebSocket } from 'ws';
 
+import { laneOfReport } from '#actors/contract/agent-lanes.ts';
 import { ToAgent, type AgentHello, type EnrolReply, type FromAgent } from '#actors/contract/agent-link.ts';
 import { enrolBytes } from '#actors/contract/enrolment.ts';
 import { realHost } from '#runtime/host.ts';
 import { generateKeyPair } from '#runtime/identity/keys.ts';
+import { Backlog } from '#runtime/link/backlog.ts';
 import { createLinkClient } from '#runtime/link/client.ts';
 import { wsSocket } from '#runtime/link/ws-socket.ts';
 
 const MEMORY = 2 ** 40;
 const BEAT_MS = 1_000;
+const MOST_WAITING = 65_536;
 
 type Generate = Extract<ToAgent, { type: 'generate' }>;
 type Compute = Extract<ToAgent, { type: 'compute' }>;
@@ -93,6 +96,8 @@ export async function startScriptedAgent(options: ScriptedAgentOptions): Promise
     serverKey: gridKey,
     hello,
     decode: (raw) => ToAgent.parse(raw),
+    lane: laneOfReport,
+    onRoom: () => backlog.room(),
     onOpen: () => opened.resolve(),
     onRefused: (reason) => opened.reject(new Error(`the grid refuses the agent: ${reason}`)),
     onMessage(message) {
@@ -101,6 +106,7 @@ export async function startScriptedAgent(options: ScriptedAgentOptions): Promise
       if (message.type === 'generate' || message.type === 'compute') begin(message);
     },
   });
+  const backlog = new Backlog<FromAgent>({ send: (message) => link.send(message), lane: laneOfReport, most: MOST_WAITING });
   const beats = setInterval(() => link.send({ type: 'beat', load: 0, memoryFreeBytes: MEMORY, running: 0 }), BEAT_MS);
 
   function cancel(generation: string): void {
@@ -119,14 +125,14 @@ export async function startScriptedAgent(options: ScriptedAgentOptions): Promise
       tokens(texts, more = {}) {
         if (!open.has(generation)) return;
         const tokens = texts.map((_, index) => at + index);
-        link.send({ type: 'tokens', generation, from: at, tokens, text: texts.join(''), ...more });
+        backlog.send({ type: 'tokens', generation, from: at, tokens, text: texts.join(''), ...more });
         at += texts.length;
       },
-      values: (values) => void link.send({ type: 'values', generation, from: 0, ...values }),
+      values: (values) => void backlog.send({ type: 'values', generation, from: 0, ...values }),
       end(end = {}) {
         if (!open.delete(generation)) return;
         const counts = { promptTokens: 5, completionTokens: at };
-        link.send({ type: 'generationEnded', generation, outcome: 'stop', ...counts, retryable: false, ...end });
+        backlog.send({ type: 'generationEnded', generation, outcome: 'stop', ...counts, retryable: false, ...end });
       },
     };
     open.set(generation, one);

@@ -36,9 +36,13 @@ export class Door {
     this.#clock = clock;
   }
 
-  /** @throws RateLimited */
-  async admit(by: Principal, tokens: number): Promise<Admitted> {
+  /**
+   * @param estimate how many tokens the request may cost; asked for only where tokens are limited
+   * @throws RateLimited
+   */
+  async admit(by: Principal, estimate: () => number): Promise<Admitted> {
     const meter = await this.#meter(by.keyId);
+    const tokens = meter.limits.tokensPerMinute === null ? 0 : estimate();
     const admission = meter.admit(tokens, this.#clock.now(), this.#clock.wall());
     if (!admission.allowed) throw new RateLimited(messageOf(admission, meter), admission);
     let settled = false;

@@ -45,7 +45,7 @@ export interface Entered {
 export async function enter({ args, door }: OpenAiContext, { by, body }: Call, model: string, answerTokens: number): Promise<Entered> {
   const found = await args.models.find(model, ASK);
   if (found === null) throw modelNotFound(model);
-  const admitted = await door.admit(by, estimate(body, answerTokens));
+  const admitted = await door.admit(by, () => estimate(body, answerTokens));
   return { found, admitted };
 }
 

@@ -319,6 +319,39 @@ describe('a generation that moves', () => {
       expect(b.asked).toEqual([]);
     });
   });
+
+  it('asks the next device when one cannot do what the request asks, which is no move', async () => {
+    await withSystem(async (stage) => {
+      const old = ['a', 'b', 'c', 'd', 'e'].map((name) => heldDevice(stage, name));
+      const able = heldDevice(stage, 'f');
+      const play = await setUp(stage, [...old, able]);
+      const answer = play.ask(1);
+      for (const device of old) {
+        await stage.host.settle();
+        device.end({ outcome: 'failed', code: 'UNSUPPORTED', reason: 'too old', retryable: true, completionTokens: 0 });
+      }
+      await stage.host.settle();
+      able.emit(6);
+      able.end();
+      await stage.host.settle();
+      expect(answer).toMatchObject({ text: WHOLE, result: { finish: 'length', device: 'f' } });
+    });
+  });
+
+  it('is refused as unsupported when no device can do it', async () => {
+    await withSystem(async (stage) => {
+      const devices = ['a', 'b'].map((name) => heldDevice(stage, name));
+      const play = await setUp(stage, devices);
+      const answer = play.ask(1);
+      for (const device of devices) {
+        await stage.host.settle();
+        device.end({ outcome: 'failed', code: 'UNSUPPORTED', reason: 'too old', retryable: device.name === 'a', completionTokens: 0 });
+      }
+      await stage.host.settle();
+      expect(answer.result).toBe('refused: UNSUPPORTED');
+      expect(devices.map(({ asked }) => asked.length)).toEqual([1, 1]);
+    });
+  });
 });
 
 describe('the queue between keys', () => {

@@ -76,6 +76,7 @@ async function openScene(): Promise<Scene> {
           unload: () => undefined,
           generate: () => undefined,
           cancel: () => undefined,
+          abandon: () => undefined,
         }),
       }),
       // Nothing of it reaches the stand-ins.
