@@ -15,7 +15,10 @@ export const GenerationId = z.uuid();
 const Count = z.number().int().nonnegative();
 const Token = Count.max(0x7fff_ffff);
 /** Checked by hand: token lists are most of what agents send, and a schema per number costs more than the rest of a message. */
-const TokenList = z.custom<number[]>((value) => Array.isArray(value) && value.length <= 10_000 && value.every(isToken), 'expected token ids');
+const TokenList = z.custom<number[]>(
+  (value) => Array.isArray(value) && value.length <= 10_000 && value.every(isToken),
+  'expected token ids',
+);
 const Text = z.string().max(1_000_000);
 function isToken(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fff_ffff;

@@ -24,7 +24,9 @@ import { SessionProtocol } from './session.protocol.ts';
 const RESEND_MS = 60_000;
 
 /** What the session wants to hear of its link. */
-export type LinkEvents = Required<Pick<LinkClientOptions<ToAgent, FromAgent>, 'onOpen' | 'onMessage' | 'onSuspended' | 'onRefused' | 'onRoom'>>;
+export type LinkEvents = Required<
+  Pick<LinkClientOptions<ToAgent, FromAgent>, 'onOpen' | 'onMessage' | 'onSuspended' | 'onRefused' | 'onRoom'>
+>;
 
 /** Beats: every second while attempts are held, every 15 s otherwise; the grid's leases are several times as long. */
 const BEAT_MS = 1_000;
