@@ -11,7 +11,7 @@ import { createCluster, type Cluster } from '#runtime/cluster/cluster.ts';
 import type { ClusterStore } from '#runtime/cluster/cluster-store.ts';
 import type { EntityHost } from '#runtime/cluster/entity-host.ts';
 import type { SlicedHost } from '#runtime/cluster/slices.ts';
-import { generateKeyPair } from '#runtime/identity/keys.ts';
+import { generateKeyPair, type KeyPair } from '#runtime/identity/keys.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 import type { Protocol } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
@@ -40,6 +40,10 @@ export interface JoinClusterOptions {
   readonly store: ClusterStore;
   readonly log: Log;
   readonly jobs: () => JobsRef;
+  /** Opens a socket to another coordinator, see `PeersOptions`; default: a WebSocket. */
+  readonly dial?: (address: string, onRefused: () => void) => SocketLike;
+  /** Default: one of this run alone, for which the database vouches. */
+  readonly key?: KeyPair;
 }
 
 export interface JoinedCluster extends GridCluster {
@@ -47,7 +51,8 @@ export interface JoinedCluster extends GridCluster {
 }
 
 /** This coordinator as a node of the cluster. Nothing happens before `cluster.start()`. */
-export function joinCluster({ id, address, host, slices, system, store, log, jobs }: JoinClusterOptions): JoinedCluster {
+export function joinCluster(options: JoinClusterOptions): JoinedCluster {
+  const { id, address, host, slices, system, store, log, jobs, dial = dialWebSocket, key = generateKeyPair() } = options;
   const jobHost: EntityHost = {
     activate: (epochs) => jobs().gained(epochs, { timeoutMs: GAIN_MS }),
     async deactivate(partitions) {
@@ -69,8 +74,7 @@ export function joinCluster({ id, address, host, slices, system, store, log, job
       host: hostname(),
       weight: 1,
     },
-    // Of this run alone: the database vouches for it.
-    key: generateKeyPair(),
+    key,
     partitions: PARTITIONS,
     hosts: new Map([[JOB, jobHost]]),
     protocols: [DeviceProtocol, JobProtocol],
@@ -89,7 +93,7 @@ export function joinCluster({ id, address, host, slices, system, store, log, job
   };
 }
 
-function dial(address: string, onRefused: () => void): SocketLike {
+function dialWebSocket(address: string, onRefused: () => void): SocketLike {
   const url = new URL(PEER_PATH, address);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   const ws = new WebSocket(url, { perMessageDeflate: false, maxPayload: largestFrame(), handshakeTimeout: 2_000 });

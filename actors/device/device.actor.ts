@@ -160,10 +160,10 @@ export const deviceActor = defineActor({
     function vote(message: VoteMessage): void {
       const key = fenceText(message.fence);
       const known = unanswered.get(key);
-      // The agent repeats what it heard nothing of; the answer to the first is the answer to both.
-      if (known?.type === 'vote' && known.signature === message.signature) return;
+      // The agent repeats what it heard nothing of: the first may have been lost on its way to the coordinator of its job.
+      const again = known?.type === 'vote' && known.signature === message.signature;
       if (running.has(key)) unanswered.set(key, message);
-      tellVote(message, resent.delete(key));
+      tellVote(message, resent.delete(key) || again);
     }
 
     function tellVote(message: VoteMessage, again: boolean): void {

@@ -6,7 +6,7 @@ import type { KeyPair } from '#runtime/identity/keys.ts';
 import type { SocketLike } from '#runtime/link/socket.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
-import type { ClusterStore, NewNode, NodeLife, NodeRow } from './cluster-store.ts';
+import type { ClusterStore, NewNode, NodeLife, NodeRow, PartitionRow } from './cluster-store.ts';
 import type { EntityHost } from './entity-host.ts';
 import { startLease, type Lease } from './lease.ts';
 import type { NodeMessage } from './node-message.ts';
@@ -215,6 +215,9 @@ export function createCluster(options: ClusterOptions): Cluster {
       case 'owned':
         for (const [partition, epoch] of message.epochs) learn(partition, epoch, message.life.id);
         return;
+      case 'seen':
+        for (const [partition, epoch] of message.epochs) if (epoch > (epochs.get(partition) ?? 0)) epochs.set(partition, epoch);
+        return look();
       case 'look':
         return look();
       case 'silent':
@@ -294,7 +297,19 @@ export function createCluster(options: ClusterOptions): Cluster {
     if (known.map(({ id }) => id).join(' ') !== before) options.onPeers?.(peers.ids);
     // A node that is not in the list any more finds out by its lease, and takes nothing until then.
     if (!nodes.some(({ id, incarnation }) => id === current.id && incarnation === current.incarnation)) return;
-    await ownership.reconcile(current, nodes, partitions);
+    tellOutdated(partitions);
+    await ownership.reconcile(current, nodes, partitions, epochs);
+  }
+
+  /** A database that lost its last commits gives partitions back to owners who may not know that others had them since. */
+  function tellOutdated(partitions: readonly PartitionRow[]): void {
+    const outdated = new Map<string, [number, number][]>();
+    for (const { id, epoch, owner } of partitions) {
+      const seen = epochs.get(id) ?? 0;
+      if (owner === null || owner.id === node.id || epoch >= seen) continue;
+      outdated.set(owner.id, [...(outdated.get(owner.id) ?? []), [id, seen]]);
+    }
+    for (const [owner, seen] of outdated) peers.send(owner, { type: 'seen', epochs: seen });
   }
 
   function gone(peer: string): void {

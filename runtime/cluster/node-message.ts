@@ -53,6 +53,8 @@ export const NodeMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ended'), to: z.string().min(1).max(200) }),
   /** The sender owns these partitions now. */
   z.strictObject({ type: z.literal('owned'), life: Lifetime, epochs: z.array(z.tuple([Partition, Epoch])).max(65_536) }),
+  /** The receiver's partitions, and higher epochs than the database gives them: it has lost commits. */
+  z.strictObject({ type: z.literal('seen'), epochs: z.array(z.tuple([Partition, Epoch])).max(65_536) }),
   /** Something changed that is in the database: look. */
   z.strictObject({ type: z.literal('look') }),
   z.strictObject({ type: z.literal('silent'), life: Lifetime }),

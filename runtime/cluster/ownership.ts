@@ -13,8 +13,16 @@ import type { Router } from './router.ts';
 export interface Ownership {
   /** Active partitions, by their epochs. The same map for ever. */
   readonly active: ReadonlyMap<number, number>;
-  /** Acts on what the database said just now. Settles when what was taken is active. */
-  reconcile(life: NodeLife, nodes: readonly NodeRow[], partitions: readonly PartitionRow[]): Promise<void>;
+  /**
+   * Acts on what the database said just now; `seen` are the highest epochs that anybody has heard of. Settles when what was
+   * taken is active. One call at a time: what the database says is then never older than what was taken here.
+   */
+  reconcile(
+    life: NodeLife,
+    nodes: readonly NodeRow[],
+    partitions: readonly PartitionRow[],
+    seen: ReadonlyMap<number, number>,
+  ): Promise<void>;
   /** Hands everything off: no node is there to take it, or this one leaves. */
   handOffAll(life: NodeLife): Promise<void>;
   /** This life is over: nothing may be used or written any more. */
@@ -95,9 +103,26 @@ export function createOwnership({ store, hosts, router, onOwned, onFreed }: Owne
     }
   }
 
+  /**
+   * A database that lost its last commits may say that a partition is ours at an epoch below what was given since. Nobody who
+   * has seen the higher one obeys us then: it is freed here, and taken anew above both.
+   */
+  async function claimAgain(
+    life: NodeLife,
+    rows: readonly PartitionRow[],
+    seen: ReadonlyMap<number, number>,
+  ): Promise<readonly PartitionRow[]> {
+    const isOurs = ({ owner }: PartitionRow): boolean => owner?.id === life.id && owner.incarnation === life.incarnation;
+    const outdated = new Map(rows.flatMap((row) => (isOurs(row) && row.epoch < (seen.get(row.id) ?? 0) ? [[row.id, row.epoch]] : [])));
+    if (outdated.size === 0) return rows;
+    await store.release(life, outdated);
+    return rows.map((row) => (outdated.has(row.id) ? { ...row, owner: null } : row));
+  }
+
   return {
     active,
-    async reconcile(life, nodes, partitions) {
+    async reconcile(life, nodes, rows, seen) {
+      const partitions = await claimAgain(life, rows, seen);
       const alive = new Map(nodes.map((node) => [node.id, node.incarnation]));
       const mine = new Map<number, number>();
       for (const { id, epoch, owner } of partitions) {
@@ -105,10 +130,7 @@ export function createOwnership({ store, hosts, router, onOwned, onFreed }: Owne
         if (owner?.id === life.id && owner.incarnation === life.incarnation) mine.set(id, epoch);
         else router.learn(id, epoch, isAlive ? owner.id : null);
       }
-      // A row read before our own take-over is older than what we hold.
-      const lost = [...held].filter(
-        ([p, epoch]) => (partitions[p]?.epoch ?? 0) >= epoch && mine.get(p) !== epoch && handingOff === undefined,
-      );
+      const lost = [...held].filter(([p, epoch]) => mine.get(p) !== epoch && handingOff === undefined);
       await drop(lost.map(([p]) => p));
       const { take, give } = movesOf(life.id, nodes, partitions);
       const taken = new Map(await store.takeOver(life, take));

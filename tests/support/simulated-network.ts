@@ -2,6 +2,8 @@ import type { SocketLike } from '#runtime/link/socket.ts';
 import type { VirtualHost } from '#runtime/simulation/virtual-host.ts';
 import type { VirtualProcess } from '#runtime/simulation/virtual-process.ts';
 
+/** A connection that nobody answers is given up after this long. */
+const UNANSWERED_MS = 2_000;
 /** An end that nobody answers gives up by itself after this long, as the `ws` library does. */
 const CLOSE_TIMEOUT_MS = 30_000;
 
@@ -31,6 +33,8 @@ export class SimulatedNetwork {
   readonly #listening = new Map<string, { process: VirtualProcess; accept: (socket: SocketLike) => void }>();
   readonly #connections = new Set<Connection>();
   readonly #blocked = new Set<string>();
+  /** Addresses of machines that lost power. */
+  readonly #powerless = new Set<string>();
   /** Every message takes between these many ms. */
   delayMs: readonly [least: number, most: number] = [0.2, 2];
   delivered = 0;
@@ -41,10 +45,11 @@ export class SimulatedNetwork {
 
   listen(address: string, process: VirtualProcess, accept: (socket: SocketLike) => void): void {
     this.#listening.set(address, { process, accept });
+    this.#powerless.delete(address);
   }
 
   /** Opens a connection; it may still be connecting when it is handed over, and may come to nothing. */
-  dial(from: VirtualProcess, address: string): SocketLike {
+  dial(from: VirtualProcess, address: string, onRefused: () => void = () => undefined): SocketLike {
     const client = newEnd(from);
     const socket = this.#socketOf(client, () => connection);
     let connection: Connection | undefined;
@@ -52,8 +57,13 @@ export class SimulatedNetwork {
     const arrive = (): void => {
       const there = this.#listening.get(address);
       if (client.state !== 'open') return;
-      if (there === undefined || there.process.state === 'dead') {
-        this.#later(() => this.#finish(client, 1006, 'refused'));
+      if (there === undefined) {
+        // A machine without power answers nothing at all; one that runs says that nobody listens.
+        const silent = this.#powerless.has(address);
+        this.#host.scheduler.after(silent ? UNANSWERED_MS : this.#delay(), () => {
+          if (!silent) from.enter(onRefused);
+          this.#finish(client, 1006, 'refused');
+        });
         return;
       }
       if (this.#isBlocked(from, there.process) || there.process.state === 'frozen') {
@@ -113,7 +123,11 @@ export class SimulatedNetwork {
 
   /** The process is gone. Its kernel says so to its peers, unless the whole machine lost power (`silent`). */
   died(process: VirtualProcess, silent: boolean): void {
-    for (const [address, there] of this.#listening) if (there.process === process) this.#listening.delete(address);
+    for (const [address, there] of this.#listening) {
+      if (there.process !== process) continue;
+      this.#listening.delete(address);
+      if (silent) this.#powerless.add(address);
+    }
     for (const connection of this.#connections) {
       const { client, server } = connection;
       if (client.process !== process && server.process !== process) continue;

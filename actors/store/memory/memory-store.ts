@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
+import type { ClusterStore } from '#runtime/cluster/cluster-store.ts';
+import type { Clock } from '#runtime/kernel/host.ts';
 import type { Store } from '../store.ts';
 import { accessVerbs } from './access.ts';
 import { claim } from './claim.ts';
+import { memoryClusterStore } from './cluster.ts';
 import { commit } from './commit.ts';
 import { deviceVerbs } from './devices.ts';
 import { jobVerbs } from './jobs.ts';
@@ -26,6 +29,8 @@ export interface MemoryDatabaseOptions extends MemoryStoreOptions {
 /** One coordinator's connection to a memory database. */
 export interface MemoryConnection {
   readonly store: Store;
+  /** Leases and partitions, by the database's clock. */
+  cluster(clock: Clock): ClusterStore;
   /** The process behind it died: the server rolls back what it had open. */
   close(): void;
 }
@@ -67,7 +72,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         claim: (request) => claim(connection, tables, request),
         commit: (changes) => commit(connection, tables, changes),
       };
-      return { store, close: () => connection.close() };
+      return { store, cluster: (clock) => memoryClusterStore(connection, tables, clock), close: () => connection.close() };
     },
     failOver(lostCommits) {
       for (const tx of engine.open) tx.lose(new ConnectionLost());

@@ -1,7 +1,9 @@
+import type { NodeLife } from '#runtime/cluster/cluster-store.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { ShardUnderChange } from '../shard-rules.ts';
 import type { StandingUnderChange } from '../standing-rules.ts';
 import { PARTITIONS, StaleEpoch } from '../store.ts';
+import type { MemoryNode } from './cluster.ts';
 import type { Transaction } from './transaction.ts';
 import type {
   ApiKeyRow,
@@ -49,6 +51,10 @@ export interface MemoryDevice {
 /** What is committed. Only a committing transaction changes it; verbs read it between two waits and hand out copies. */
 export interface Tables {
   readonly epochs: Map<number, number>;
+  /** Lives that took the partitions; a partition without one is free. */
+  readonly owners: Map<number, NodeLife>;
+  /** Coordinators, by their ids. */
+  readonly nodes: Map<string, MemoryNode>;
   /** The last fence that was given. A sequence: never taken back with its transaction. */
   fences: number;
   /** The last shard id that was given. */
@@ -92,6 +98,8 @@ export interface Tables {
 export function emptyTables(): Tables {
   return {
     epochs: new Map(Array.from({ length: PARTITIONS }, (_, partition) => [partition, 0])),
+    owners: new Map(),
+    nodes: new Map(),
     fences: 0,
     shardIds: 0,
     secrets: new Map(),

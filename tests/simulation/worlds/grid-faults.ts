@@ -1,4 +1,5 @@
 import type { SimulatedAgent } from '#tests/support/simulated-agent.ts';
+import type { SimulatedCoordinator } from '#tests/support/simulated-coordinator.ts';
 
 import type { Grid } from './grid-world.ts';
 
@@ -6,14 +7,33 @@ import type { Grid } from './grid-world.ts';
 type Fault = (grid: Grid, forMs: number) => void;
 
 const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[] = [
-  [3, 'the coordinator crashes', (grid, forMs) => crashCoordinator(grid, forMs / 3)],
+  [3, 'a coordinator crashes', (grid, forMs) => crashCoordinator(grid, forMs / 3)],
   [
     2,
-    'the coordinator freezes',
+    'a coordinator freezes',
     (grid, forMs) => {
-      const process = grid.coordinator?.process;
-      process?.freeze();
-      after(grid, forMs, () => process?.thaw());
+      const { process } = anyCoordinator(grid);
+      process.freeze();
+      after(grid, forMs, () => process.thaw());
+    },
+  ],
+  [
+    2,
+    'coordinators do not reach each other',
+    (grid, forMs) => {
+      const { name } = anyCoordinator(grid).process;
+      const others = [...grid.coordinators.values()].filter((one) => one.name !== name);
+      const oneWay = grid.chance() < 0.3;
+      for (const other of others) {
+        grid.network.block(name, other.name);
+        if (!oneWay) grid.network.block(other.name, name);
+      }
+      after(grid, forMs, () => {
+        for (const other of others) {
+          grid.network.unblock(name, other.name);
+          grid.network.unblock(other.name, name);
+        }
+      });
     },
   ],
   [
@@ -34,13 +54,17 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
       after(grid, forMs, () => process?.thaw());
     },
   ],
-  [3, 'connections break', (grid) => grid.network.cut(anyAgent(grid).id, grid.chance() < 0.5 ? 5 : 4_000)],
+  [
+    3,
+    'connections break',
+    (grid) => grid.network.cut(grid.chance() < 0.7 ? anyAgent(grid).id : anyCoordinator(grid).name, grid.chance() < 0.5 ? 5 : 4_000),
+  ],
   [
     3,
     'one way is blocked',
     (grid, forMs) => {
       const { id } = anyAgent(grid);
-      const there = grid.coordinator?.name ?? '';
+      const there = anyCoordinator(grid).name;
       const [from, to] = grid.chance() < 0.5 ? [id, there] : [there, id];
       grid.network.block(from, to);
       after(grid, forMs, () => grid.network.unblock(from, to));
@@ -50,7 +74,7 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
     2,
     'a partition',
     (grid, forMs) => {
-      const there = grid.coordinator?.name ?? '';
+      const there = anyCoordinator(grid).name;
       const apart = grid.agents.filter(() => grid.chance() < 0.5);
       for (const { id } of apart) {
         grid.network.block(id, there);
@@ -79,7 +103,7 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
       grid.weather.failures = 0.05 + grid.chance() * 0.4;
       after(grid, forMs / 2, () => {
         grid.weather.failures = 0;
-        grid.coordinator?.databaseIsBack();
+        databaseIsBack(grid);
       });
     },
   ],
@@ -92,7 +116,7 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
     },
   ],
   [3, 'the database fails over', (grid) => failOver(grid)],
-  [1, 'presence is wiped', (grid) => grid.coordinator?.wipePresence()],
+  [1, 'presence is wiped', (grid) => grid.presence.wipe()],
   [
     1,
     'the store of objects is full',
@@ -114,7 +138,7 @@ const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[]
     1,
     'a calendar jumps',
     (grid) => {
-      const process = grid.chance() < 0.5 ? grid.coordinator?.process : anyAgent(grid).process;
+      const process = grid.chance() < 0.5 ? anyCoordinator(grid).process : anyAgent(grid).process;
       process?.skewWall((grid.chance() - 0.5) * 7_200_000);
     },
   ],
@@ -146,9 +170,11 @@ function heal(grid: Grid): void {
   grid.weather.down = false;
   grid.weather.statementMs = 2;
   grid.weather.diskFull = false;
-  grid.coordinator?.process.thaw();
-  if (grid.coordinator === null || grid.coordinator.process.state === 'dead') grid.startCoordinator();
-  else grid.coordinator.databaseIsBack();
+  for (const [address, { process }] of grid.coordinators) {
+    process.thaw();
+    grid.startCoordinator(address);
+  }
+  databaseIsBack(grid);
   for (const agent of grid.agents) {
     agent.disk.full = false;
     agent.process?.thaw();
@@ -157,28 +183,33 @@ function heal(grid: Grid): void {
 }
 
 function crashCoordinator(grid: Grid, forMs: number): void {
-  const dead = grid.coordinator;
-  if (dead === null || dead.process.state === 'dead') return;
+  const dead = anyCoordinator(grid);
   dead.crash(grid.chance() < 0.5);
-  after(grid, 100 + forMs, () => {
-    if (grid.coordinator === dead) grid.startCoordinator();
-  });
+  after(grid, 100 + forMs, () => grid.startCoordinator(dead.address));
 }
 
-/**
- * A replica takes over that had not seen the last commits. The one in which the coordinator took its partitions is not among
- * them: one coordinator alone would be fenced for ever by its own database.
- */
+/** A replica takes over that had not seen the last commits, whatever they were. */
 function failOver(grid: Grid): void {
-  const lost = grid.database.failOver(Math.min(Math.floor(grid.chance() * 6), grid.promises.commitsSinceTaken));
+  const lost = grid.database.failOver(Math.min(Math.floor(grid.chance() ** 2 * 12), grid.database.commits - grid.safeCommits));
   grid.trace.note(`lost ${lost} commits`);
   grid.failedOverAt = grid.host.clock.now();
   grid.promises.failedOver();
   grid.weather.down = true;
   after(grid, 50 + grid.chance() * 500, () => {
     grid.weather.down = false;
-    grid.coordinator?.databaseIsBack();
+    databaseIsBack(grid);
   });
+}
+
+function databaseIsBack(grid: Grid): void {
+  for (const coordinator of grid.coordinators.values()) coordinator.databaseIsBack();
+}
+
+function anyCoordinator(grid: Grid): SimulatedCoordinator {
+  const all = [...grid.coordinators.values()];
+  const one = all[Math.floor(grid.chance() * all.length)];
+  if (one === undefined) throw new Error('a grid without coordinators');
+  return one;
 }
 
 function anyAgent(grid: Grid): SimulatedAgent {

@@ -16,15 +16,16 @@ import type { Violations } from './world.ts';
 export class GridPromises {
   readonly #violations: Violations;
   readonly #database: MemoryDatabase;
-  /** The highest epoch ever given, and to whom, by partition. */
-  readonly #owners = new Map<number, { epoch: number; owner: string }>();
+  /** The epoch that counts, by partition. */
+  readonly #epochs = new Map<number, number>();
+  /** The highest epoch ever given, also by a database that has forgotten it. */
+  readonly #given = new Map<number, number>();
   /** The highest epoch that an agent has obeyed, by `agent partition`. */
   readonly #obeyed = new Map<string, number>();
   /** Outputs that were accepted, by shard id. */
   readonly #accepted = new Map<number, string>();
   /** Votes that their agents have forgotten because the grid keeps them. */
   readonly #acknowledged = new Map<string, VoteMessage>();
-  #takenAt = 0;
   /** The right output of each shard. */
   readonly #right: (job: string, index: number) => string;
 
@@ -37,29 +38,26 @@ export class GridPromises {
   /** In the instant of a commit. */
   committed(owner: string, { verb, epochs }: UnderWay): void {
     const { tables } = this.#database;
-    if (verb === 'takePartitions') {
-      this.#takenAt = this.#database.commits;
-      for (const [partition, epoch] of tables.epochs) this.#taken(owner, partition, epoch);
+    if (verb === 'takeOver') {
+      for (const [partition, { id }] of tables.owners) {
+        const epoch = tables.epochs.get(partition) ?? 0;
+        if (id === owner && this.#epochs.get(partition) !== epoch) this.#taken(owner, partition, epoch);
+      }
       return;
     }
     for (const [partition, epoch] of epochs) {
-      const highest = this.#owners.get(partition);
-      if (highest === undefined || epoch === highest.epoch) continue;
-      this.#violations.add(`${verb} of ${owner} was accepted with epoch ${epoch} of partition ${partition}, which is at ${highest.epoch}`);
+      const current = this.#epochs.get(partition);
+      if (current === undefined || epoch === current) continue;
+      this.#violations.add(`${verb} of ${owner} was accepted with epoch ${epoch} of partition ${partition}, which is at ${current}`);
     }
     if (epochs.size > 0) for (const job of tables.jobs.values()) this.#checkJob(job);
   }
 
-  /** Commits since partitions were taken the last time. */
-  get commitsSinceTaken(): number {
-    return Math.max(this.#database.commits - this.#takenAt, 0);
-  }
-
   #taken(owner: string, partition: number, epoch: number): void {
-    const before = this.#owners.get(partition);
-    if (before !== undefined && epoch <= before.epoch && before.owner !== owner)
-      this.#violations.add(`epoch ${epoch} of partition ${partition} was given to ${owner}; ${before.owner} has ${before.epoch}`);
-    if (before === undefined || epoch > before.epoch) this.#owners.set(partition, { epoch, owner });
+    const highest = this.#given.get(partition) ?? -1;
+    if (epoch <= highest) this.#violations.add(`epoch ${epoch} of partition ${partition} was given to ${owner} after ${highest}`);
+    this.#epochs.set(partition, epoch);
+    this.#given.set(partition, epoch);
   }
 
   #checkJob({ row, shards }: MemoryJob): void {
@@ -117,6 +115,7 @@ export class GridPromises {
   /** The server forgot its last commits: what was built on them is open again. */
   failedOver(): void {
     const { tables } = this.#database;
+    for (const [partition, epoch] of tables.epochs) this.#epochs.set(partition, epoch);
     for (const [id] of this.#accepted) {
       const output = tables.shards.get(id)?.output;
       if (output === null || output === undefined) this.#accepted.delete(id);

@@ -13,6 +13,7 @@ import { buildModule } from '#tests/support/module-builder.ts';
 import { SimulatedAgent } from '#tests/support/simulated-agent.ts';
 import { SimulatedCoordinator } from '#tests/support/simulated-coordinator.ts';
 import { SimulatedNetwork } from '#tests/support/simulated-network.ts';
+import { SimulatedPresence } from '#tests/support/simulated-presence.ts';
 
 import { scheduleFaults } from './grid-faults.ts';
 import { paceFor } from './grid-pace.ts';
@@ -24,6 +25,7 @@ import { Violations, type Outcome, type World } from './world.ts';
 const PATIENCE_MS = 240_000;
 const STEP_MS = 100;
 const RESUBMIT_MS = 700;
+const RESTART_MS = 1_000;
 /** A fail-over may take an answer's record with it, if both happen at about the same time. */
 const FAIL_OVER_BLUR_MS = 10_000;
 const MODULE = buildModule();
@@ -50,13 +52,18 @@ export interface Grid {
   readonly trace: Trace;
   /** Chance of the plan: apart from the host's, so that more of one does not change the other. */
   readonly chance: () => number;
-  coordinator: SimulatedCoordinator | null;
+  /** By their addresses; a dead one stays until its place is taken by its next run. */
+  readonly coordinators: Map<string, SimulatedCoordinator>;
+  readonly presence: SimulatedPresence;
   /** All faults are over. */
   healed: boolean;
   /** The play is over: nothing new is started. */
   over: boolean;
   failedOverAt: number;
-  startCoordinator(): void;
+  /** Commits that came before the play and are never lost. */
+  safeCommits: number;
+  /** Starts what listens at this address, unless it runs. */
+  startCoordinator(address: string): void;
 }
 
 /** One or two jobs over a few machines, while anything may break for a while. */
@@ -88,7 +95,7 @@ export const gridWorld: World = async (seed, { keep = 0 } = {}) => {
   grid.promises.end();
   grid.over = true;
   for (const agent of grid.agents) agent.crash(true);
-  grid.coordinator?.crash(true);
+  for (const coordinator of grid.coordinators.values()) coordinator.crash(true);
   await host.settle();
   const { transactions, lockedRows } = grid.database.busy;
   if (transactions + lockedRows > 0) violations.add(`${transactions} transactions and ${lockedRows} locks are left behind`);
@@ -123,7 +130,9 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
   const promises = new GridPromises(violations, database, (job, index) => sha256Hex(rightOutput(jobs, job, index)));
   const weather: Weather = { failures: 0, down: false, statementMs: 2, diskFull: false };
   const onEnd = (system: System): void => promises.balanced(system);
-  let coordinators = 0;
+  const presence = new SimulatedPresence();
+  const addresses = ['grid-1', 'grid-2', 'grid-3'].slice(0, chance() < 0.4 ? 1 : chance() < 0.5 ? 2 : 3);
+  let runs = 0;
 
   /** By what is on record one sees what the agent was told. */
   function onSettled(agent: SimulatedAgent, vote: VoteMessage): void {
@@ -143,7 +152,8 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
       network,
       random,
       serverKey: key.publicKey,
-      address: () => 'grid',
+      // As by a name that stands for all coordinators.
+      address: () => addresses[Math.floor(host.random() * addresses.length)] ?? 'nowhere',
       attempt: {
         compute: (command: RunCommand) =>
           lies && index === 0 ? new TextEncoder().encode(`a lie ${host.random()}`) : compute(jobs, command),
@@ -172,26 +182,34 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
     trace,
     chance,
     agents: Array.from({ length: machines }, (_, index) => newAgent(index, generateKeyPair(random))),
-    coordinator: null,
+    coordinators: new Map(),
+    presence,
     healed: false,
     over: false,
     failedOverAt: -Infinity,
-    startCoordinator() {
-      const coordinator = new SimulatedCoordinator(`coordinator-${(coordinators += 1)}`, {
+    safeCommits: 0,
+    startCoordinator(address) {
+      if (grid.over || (grid.coordinators.get(address)?.process.state ?? 'dead') !== 'dead') return;
+      const coordinator = new SimulatedCoordinator(`${address}.${(runs += 1)}`, address, {
         host,
         network,
         database,
         objects,
+        presence,
         key,
         random,
         paceOf: (one) => paceFor(one, () => grid),
         onCrash: (one, { path, error }) => trace.note(`${one.name}: ${path} crashed: ${String(error)}`),
         onEnd,
       });
-      grid.coordinator = coordinator;
+      grid.coordinators.set(address, coordinator);
       trace.note(`${coordinator.name} starts`);
       coordinator.boot().catch((error: unknown) => {
-        if (coordinator.process.state !== 'dead') violations.add(`${coordinator.name} did not start: ${String(error)}`);
+        if (coordinator.process.state === 'dead') return;
+        // As the real one: it ends, and is started again.
+        trace.note(`${coordinator.name} does not come up: ${String(error)}`);
+        coordinator.crash(false);
+        host.scheduler.after(RESTART_MS, () => grid.startCoordinator(address));
       });
     },
   };
@@ -204,7 +222,8 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
     await store.createEnrolmentToken({ hash: id, name: id, uses: 1, expiresAt: Infinity, createdAt: 0 });
     await store.enrol(id, { id, name: id, publicKey }, 1);
   }
-  grid.startCoordinator();
+  grid.safeCommits = database.commits;
+  for (const address of addresses) grid.startCoordinator(address);
   for (const agent of grid.agents) host.scheduler.after(chance() * 300, () => agent.start());
   for (const job of jobs) host.scheduler.after(job.at, () => void submitUntilThere(grid, job));
   return { grid, jobs };
@@ -213,7 +232,8 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
 /** A client that sends its job, under the same id, for as long as the grid does not know it. */
 async function submitUntilThere(grid: Grid, { id, spec }: PlannedJob): Promise<void> {
   while (!grid.over) {
-    const { coordinator } = grid;
+    const all = [...grid.coordinators.values()];
+    const coordinator = all[Math.floor(grid.host.random() * all.length)];
     if (!grid.database.tables.jobs.has(id)) {
       grid.trace.note(`submit ${id}`);
       // It may fail, and it may never be answered: what is in the database counts.
