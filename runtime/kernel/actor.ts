@@ -48,8 +48,8 @@ export interface ActorDefinition<Pr extends Protocol, Args> {
 
 /** What a supervisor needs to know to start a child, and to start it again. */
 export type ChildSpec<Pr extends Protocol, Args> = {
-  /** Unique among its siblings; part of the path. */
-  readonly id: string;
+  /** Unique among its siblings; part of the path. Left out for the many that nobody looks for: such a child is called `$1`, `$2` … */
+  readonly id?: string;
   readonly actor: ActorDefinition<Pr, Args>;
   readonly restart: Restart;
   /** How long it may take to end: so long for the handler in hand, so long for its cleanups. Default 5,000. */
@@ -60,7 +60,7 @@ export type ChildSpec<Pr extends Protocol, Args> = {
 
 /** A child spec whose protocol and arguments do not matter any more. */
 export interface AnyChildSpec {
-  readonly id: string;
+  readonly id?: string;
   readonly actor: {
     readonly protocol: Protocol;
     readonly supervise?: SupervisionOptions;

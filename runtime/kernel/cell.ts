@@ -40,6 +40,7 @@ export type Ending = Omit<Termination, 'path'>;
 
 /** What most actors never need. */
 interface Extras {
+  name: string | null;
   restarts: number;
   lastError: unknown;
   watchers: Set<Watch> | null;
@@ -55,6 +56,9 @@ export class Cell extends Runner {
   readonly parent: Cell | null;
   readonly spec: AnyChildSpec;
   readonly ref: ActorRef;
+  /** For its parent's supervisor only: its neighbours in start order. */
+  older: Cell | null = null;
+  younger: Cell | null = null;
   phase: Phase = 'starting';
   #incarnation: Incarnation | null = null;
   /** Set when it is to end for good. */
@@ -73,7 +77,12 @@ export class Cell extends Runner {
   get path(): string {
     const { parent } = this;
     if (parent === null) return '/';
-    return parent.parent === null ? `/${this.spec.id}` : `${parent.path}/${this.spec.id}`;
+    return parent.parent === null ? `/${this.name}` : `${parent.path}/${this.name}`;
+  }
+
+  /** Its id, or the name that it is given when somebody asks for it. */
+  private get name(): string {
+    return this.spec.id ?? (this.more.name ??= this.parent?.children.nextName() ?? '');
   }
 
   override get capacity(): number {
@@ -200,7 +209,12 @@ export class Cell extends Runner {
   }
 
   protected override get life(): Incarnation | null {
-    return this.#incarnation;
+    return this.isSupervising ? this.#incarnation : null;
+  }
+
+  /** Whether that is the incarnation there is: an old one is inert. */
+  isCurrent(incarnation: Incarnation): boolean {
+    return incarnation === this.life;
   }
 
   protected override begin(): unknown {
@@ -354,6 +368,7 @@ export class Cell extends Runner {
   /** V8 calls a getter with a `#` name by way of its runtime, which is slow. */
   private get more(): Extras {
     return (this.#extras ??= {
+      name: null,
       restarts: 0,
       lastError: undefined,
       watchers: null,

@@ -9,7 +9,16 @@ import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
 import type { Life } from '#runtime/kernel/runner.ts';
 import { Watch } from '#runtime/kernel/watch.ts';
 
+/** What must end with an incarnation. */
+interface Ties {
+  readonly timers: Set<ActorTimer>;
+  readonly watches: Set<Watch>;
+  readonly cleanups: Cleanup[];
+}
+
 export type Cleanup = () => void | Promise<void>;
+
+const NO_CLEANUPS: readonly Cleanup[] = [];
 
 /**
  * One life of an actor, from `start` to the next crash or end: the `Context` that its code sees, and all that must go with it.
@@ -18,13 +27,18 @@ export type Cleanup = () => void | Promise<void>;
 export class Incarnation implements Life {
   activity: Activity = 'start';
   readonly #cell: Cell;
-  #live = true;
-  #timers: Set<ActorTimer> | null = null;
-  #watches: Set<Watch> | null = null;
-  #cleanups: Cleanup[] | null = null;
+  #ties: Ties | null = null;
 
   constructor(cell: Cell) {
     this.#cell = cell;
+  }
+
+  private get isLive(): boolean {
+    return this.#cell.isCurrent(this);
+  }
+
+  private get ties(): Ties {
+    return (this.#ties ??= { timers: new Set(), watches: new Set(), cleanups: [] });
   }
 
   get self(): AnyRef {
@@ -44,51 +58,50 @@ export class Incarnation implements Life {
   }
 
   spawn<P2 extends Protocol, A2>(child: ChildSpec<P2, A2>): Ref<P2> {
-    if (!this.#live) throw new ActorClosed(this.path, 'spawn');
+    if (!this.isLive) throw new ActorClosed(this.path, 'spawn');
     // The ref was made by the protocol of the spec.
     return this.#cell.children.spawn(child).ref as Ref<P2>;
   }
 
   child(id: string): AnyRef | undefined {
-    return this.#live ? this.#cell.children.get(id)?.ref : undefined;
+    return this.isLive ? this.#cell.children.get(id)?.ref : undefined;
   }
 
   async stopChild(id: string): Promise<void> {
-    if (this.#live) await this.#cell.children.get(id)?.stop({ reason: 'shutdown' });
+    if (this.isLive) await this.#cell.children.get(id)?.stop({ reason: 'shutdown' });
   }
 
   stop(): void {
-    if (this.#live) this.#cell.leave();
+    if (this.isLive) this.#cell.leave();
   }
 
   watch(ref: AnyRef, onTerminated: (termination: Termination) => void): () => void {
-    if (!this.#live) return () => undefined;
+    if (!this.isLive) return () => undefined;
     const watch: Watch = new Watch(ActorRef.cellOf(ref), (termination) => {
       this.#cell.post({
         activity: 'watch',
-        run: () => (this.#watches?.delete(watch) === true ? onTerminated(termination) : undefined),
+        run: () => (this.#ties?.watches.delete(watch) === true ? onTerminated(termination) : undefined),
       });
     });
-    this.#watches ??= new Set();
-    this.#watches.add(watch);
+    this.ties.watches.add(watch);
     watch.begin();
     return () => {
       watch.end();
-      this.#watches?.delete(watch);
+      this.#ties?.watches.delete(watch);
     };
   }
 
   after(ms: number, callback: () => void | Promise<void>): Timer {
-    return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: false, forget: (timer) => this.#timers?.delete(timer) }));
+    return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: false, forget: (timer) => this.#ties?.timers.delete(timer) }));
   }
 
   every(ms: number, callback: () => void | Promise<void>): Timer {
-    return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: true, forget: (timer) => this.#timers?.delete(timer) }));
+    return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: true, forget: (timer) => this.#ties?.timers.delete(timer) }));
   }
 
   pipe<T>(work: Promise<T>, settled: (result: Settled<T>) => void | Promise<void>): void {
     const settle = (result: Settled<T>): void => {
-      if (this.#live) this.#cell.post({ activity: 'pipe', run: () => settled(result) });
+      if (this.isLive) this.#cell.post({ activity: 'pipe', run: () => settled(result) });
     };
     work.then(
       (value) => {
@@ -101,29 +114,26 @@ export class Incarnation implements Life {
   }
 
   onStop(cleanup: Cleanup): void {
-    if (!this.#live) throw new ActorClosed(this.path, 'onStop');
-    this.#cleanups ??= [];
-    this.#cleanups.push(cleanup);
+    if (!this.isLive) throw new ActorClosed(this.path, 'onStop');
+    this.ties.cleanups.push(cleanup);
   }
 
-  /** For the cell: makes it inert. */
+  /** For the cell, which has let go of it: nothing calls back any more. */
   end(): void {
-    this.#live = false;
-    for (const timer of this.#timers ?? []) timer.cancel();
-    for (const watch of this.#watches ?? []) watch.end();
-    this.#timers = null;
-    this.#watches = null;
+    if (this.#ties === null) return;
+    for (const timer of this.#ties.timers) timer.cancel();
+    for (const watch of this.#ties.watches) watch.end();
+    this.#ties.watches.clear();
   }
 
   /** For the cell: what is to run after the end, in this order. */
   get cleanups(): readonly Cleanup[] {
-    return this.#cleanups?.toReversed() ?? [];
+    return this.#ties?.cleanups.toReversed() ?? NO_CLEANUPS;
   }
 
   #arm(timer: ActorTimer): Timer {
-    if (this.#live) {
-      this.#timers ??= new Set();
-      this.#timers.add(timer);
+    if (this.isLive) {
+      this.ties.timers.add(timer);
       timer.arm();
     }
     return timer;

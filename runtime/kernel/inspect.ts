@@ -27,7 +27,7 @@ export function inspectActor(cell: Cell): ActorReport {
     handled: cell.handled,
     restarts: cell.restarts,
     ...(lastError === undefined ? {} : { lastError: described(lastError) }),
-    children: cell.hasChildren ? Array.from(cell.children.all, inspectActor) : [],
+    children: cell.hasChildren ? Array.from(cell.children.all(), inspectActor) : [],
   };
 }
 

@@ -49,9 +49,13 @@ export class Supervisor {
   readonly #periodMs: number;
   readonly #backoff: BackoffOptions;
   readonly #window: RestartWindow;
-  /** In start order. */
-  readonly #children = new Map<string, Cell>();
-  readonly #streaks = new Map<string, { attempt: number; at: number }>();
+  /** The children are a list through themselves, in start order. */
+  #first: Cell | null = null;
+  #last: Cell | null = null;
+  /** Those that have a name. */
+  readonly #named = new Map<string, Cell>();
+  #serial = 0;
+  readonly #streaks = new Map<Cell, { attempt: number; at: number }>();
   readonly #plans = new Set<RestartPlan>();
 
   constructor(owner: Cell) {
@@ -64,30 +68,43 @@ export class Supervisor {
   }
 
   get isEmpty(): boolean {
-    return this.#children.size === 0;
+    return this.#first === null;
   }
 
   /** In start order. */
-  get all(): Iterable<Cell> {
-    return this.#children.values();
+  *all(): Generator<Cell, void> {
+    for (let cell = this.#first; cell !== null; cell = cell.younger) yield cell;
   }
 
   get(id: string): Cell | undefined {
-    return this.#children.get(id);
+    return this.#named.get(id);
+  }
+
+  /** A name for a child that was given none. */
+  nextName(): string {
+    return `$${++this.#serial}`;
   }
 
   spawn(spec: AnyChildSpec): Cell {
-    if (spec.id === '' || spec.id.includes('/')) throw new Error(`${this.#owner.path} cannot have a child named '${spec.id}'`);
-    if (this.#children.has(spec.id)) throw new Error(`${this.#owner.path} has a child named '${spec.id}' already`);
-    const cell = this.#owner.kernel.hatch(this.#owner, spec);
-    this.#children.set(spec.id, cell);
+    const { id } = spec;
+    if (id === undefined) return this.#append(this.#owner.kernel.hatch(this.#owner, spec));
+    if (id === '' || id.startsWith('$') || id.includes('/')) throw new Error(`${this.#owner.path} cannot have a child named '${id}'`);
+    if (this.#named.has(id)) throw new Error(`${this.#owner.path} has a child named '${id}' already`);
+    const cell = this.#append(this.#owner.kernel.hatch(this.#owner, spec));
+    this.#named.set(id, cell);
     return cell;
   }
 
   /** For a child that has ended for good. */
   remove(cell: Cell): void {
-    this.#children.delete(cell.spec.id);
-    this.#streaks.delete(cell.spec.id);
+    if (cell.older === null) this.#first = cell.younger;
+    else cell.older.younger = cell.younger;
+    if (cell.younger === null) this.#last = cell.older;
+    else cell.younger.older = cell.older;
+    cell.older = null;
+    cell.younger = null;
+    if (cell.spec.id !== undefined) this.#named.delete(cell.spec.id);
+    if (this.#streaks.size > 0) this.#streaks.delete(cell);
   }
 
   /** Decides about a child that crashed, or about a permanent one that ended by itself. A restart is counted here. */
@@ -118,7 +135,7 @@ export class Supervisor {
   /** Ends all children for good, the last started first, one after the other. */
   async stopAll(): Promise<void> {
     for (const plan of this.#plans) cancel(plan);
-    for (const cell of [...this.#children.values()].toReversed()) await cell.stop({ reason: 'shutdown' });
+    for (const cell of [...this.all()].toReversed()) await cell.stop({ reason: 'shutdown' });
   }
 
   async #restart(plan: RestartPlan, failed: Cell, delayMs: number): Promise<void> {
@@ -136,6 +153,14 @@ export class Supervisor {
     }
   }
 
+  #append(cell: Cell): Cell {
+    cell.older = this.#last;
+    if (this.#last === null) this.#first = cell;
+    else this.#last.younger = cell;
+    this.#last = cell;
+    return cell;
+  }
+
   #pause(plan: RestartPlan, ms: number): Promise<void> {
     if (ms <= 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -149,15 +174,15 @@ export class Supervisor {
 
   #groupOf(cell: Cell): readonly Cell[] {
     if (this.#strategy === 'one-for-one') return [cell];
-    const all = [...this.#children.values()];
+    const all = [...this.all()];
     return this.#strategy === 'one-for-all' ? all : all.slice(all.indexOf(cell));
   }
 
   /** How often in a row, with less than a period between two failures, this child has failed. */
   #attempt(cell: Cell, now: number): number {
-    const streak = this.#streaks.get(cell.spec.id);
+    const streak = this.#streaks.get(cell);
     const attempt = streak === undefined || now - streak.at > this.#periodMs ? 1 : streak.attempt + 1;
-    this.#streaks.set(cell.spec.id, { attempt, at: now });
+    this.#streaks.set(cell, { attempt, at: now });
     return attempt;
   }
 }

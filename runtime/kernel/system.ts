@@ -117,7 +117,7 @@ function accountingOf(root: Cell): Accounting {
     admitted += cell.admitted;
     handled += cell.handled;
     queued += cell.depth + (cell.inHand === undefined ? 0 : 1);
-    if (cell.hasChildren) pending.push(...cell.children.all);
+    if (cell.hasChildren) for (const child of cell.children.all()) pending.push(child);
   }
   return { sent: admitted + retired.refused, handled, deadLettered: deadLetters.total, queued, lost: 0 };
 }

@@ -287,7 +287,7 @@ const spawn = (system: System, scale: number): Promise<Run> =>
     }
     const actor = defineActor<typeof BenchProtocol>({ protocol: BenchProtocol, start: (context) => new Short(context) });
     const started = cpuMs();
-    for (let i = 0; i < actors; i++) system.spawn({ id: `a${i}`, restart: 'temporary', actor }).work(i);
+    for (let i = 0; i < actors; i++) system.spawn({ restart: 'temporary', actor }).work(i);
   });
 
 const PROGRAMS: Readonly<Record<ProgramName, (system: System, scale: number) => Promise<Run>>> = {
@@ -359,12 +359,12 @@ const IDLE = defineActor<typeof BenchProtocol>({ protocol: BenchProtocol, start:
 /** Supervised, started, each with a state and handlers of its own, and with nothing to do. */
 async function idleActors(count: number): Promise<System> {
   const system = createSystem({ name: 'bench', host: realHost() });
-  for (let i = 0; i < count; i++) system.spawn({ id: `a${i}`, restart: 'permanent', actor: IDLE });
+  for (let i = 0; i < count; i++) system.spawn({ restart: 'permanent', actor: IDLE });
   await new Promise((resolve) => setTimeout(resolve, 100));
   return system;
 }
 
-/** Bytes of heap for each of 50,000, their names, states and places in the tree included. */
+/** Bytes of heap for each of 50,000, their states and places in the tree included. */
 export async function bytesPerIdleActor(scale: number): Promise<number> {
   const count = Math.round(50_000 * scale);
   const heap = async (): Promise<number> => {
