@@ -126,6 +126,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       name: 'coordinator',
       host: slices.host,
       onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
+      onSlow: (report) => log.warn({ ...report }, 'an actor held the thread'),
       onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
     });
     stops.push({ part: 'actors', end: () => system.shutdown() });

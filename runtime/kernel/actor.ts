@@ -109,6 +109,24 @@ export interface Context<Pr extends Protocol> {
   stop(): void;
   /** Calls back exactly once, in this actor's turn, when the other has ended for good, also if it had before. Answers an unwatch. */
   watch(ref: AnyRef, onTerminated: (termination: Termination) => void): () => void;
+  /**
+   * Ties the fate of this incarnation to that of the other actor's, both ways: when either crashes the other one crashes with `LinkedCrash`.
+   * A normal end, a stop and a restart by a supervisor only undo the link; so does the answer. An actor that has ended already, or that
+   * is down between two incarnations, crashes this one.
+   */
+  link(ref: AnyRef): () => void;
+  /**
+   * Sets the message in hand aside until `unstash`, and leaves its handler by throwing: `if (!ready) context.stash()`. As many can be set
+   * aside as the mailbox holds; one more crashes the actor (`StashFull`). An ask waits on, its deadline runs. A restart puts them back.
+   */
+  stash(): never;
+  /** Those that were set aside come next, in their old order and before all that wait. */
+  unstash(): void;
+  /** A receive timeout: calls back when no message was handled for `ms` milliseconds, once for each such pause; late by at most `ms`.
+   *  To passivate, let it call `stop()`. */
+  whenIdle(ms: number, callback: () => void | Promise<void>): Timer;
+  /** What `System.examine` shows as this actor's state; called in this actor's turn. It must not hold secrets. */
+  showState(snapshot: () => unknown): void;
   /** Calls back once, in this actor's turn, not before `ms` milliseconds have passed. */
   after(ms: number, callback: () => void | Promise<void>): Timer;
   /** Calls back every `ms` milliseconds, in this actor's turn. Ticks that were missed are skipped, not made up for. */

@@ -2,12 +2,13 @@ import type { AnyChildSpec, Termination } from '#runtime/kernel/actor.ts';
 import type { Activity } from '#runtime/kernel/crash-report.ts';
 import type { DeadLetterReason } from '#runtime/kernel/dead-letters.ts';
 import { Delay, withinTime } from '#runtime/kernel/delay.ts';
-import { ActorClosed, ActorCrashed, MailboxFull, type Refusal } from '#runtime/kernel/errors.ts';
+import { ActorClosed, ActorCrashed, MailboxFull, type Refusal, SetAside, StashFull } from '#runtime/kernel/errors.ts';
 import type { HandlerTable } from '#runtime/kernel/handler-table.ts';
 import { Incarnation, type Cleanup } from '#runtime/kernel/incarnation.ts';
 import type { Kernel } from '#runtime/kernel/kernel.ts';
 import { NONE } from '#runtime/kernel/mailbox.ts';
 import { PendingAsk } from '#runtime/kernel/pending-ask.ts';
+import { Recorder, type RecordedMessage } from '#runtime/kernel/recorder.ts';
 import type { ActorRef } from '#runtime/kernel/ref.ts';
 import { Runner } from '#runtime/kernel/runner.ts';
 import { Supervisor, type Verdict } from '#runtime/kernel/supervisor.ts';
@@ -15,6 +16,8 @@ import type { Watch } from '#runtime/kernel/watch.ts';
 
 const DEFAULT_CAPACITY = 1024;
 const DEFAULT_SHUTDOWN_MS = 5_000;
+/** So long after somebody looked its messages are recorded. */
+const RECORDED_MS = 60_000;
 const BY_ITSELF: Ending = { reason: 'stopped' };
 /** What becomes of an actor that nobody has to decide about. */
 const ENDS: Verdict = { outcome: 'stop', restartsInPeriod: 0 };
@@ -49,6 +52,15 @@ interface Extras {
   ordered: boolean;
   waiters: (() => void)[] | null;
   deadline: Delay | null;
+  /** When its supervisor starts it again, by the monotonic clock. */
+  restartsAt: number | null;
+  /** Set aside by its handlers, the oldest first. */
+  stash: { readonly code: number; readonly body: unknown }[] | null;
+  snapshot: (() => unknown) | null;
+  recorder: Recorder | null;
+  /** The handlers without the recorder. */
+  plain: { readonly handlers: HandlerTable; readonly receiver: unknown } | null;
+  forgetRecords: Delay | null;
 }
 
 /** An actor: its identity and its life. How it takes messages is in `Runner`. */
@@ -148,6 +160,40 @@ export class Cell extends Runner {
     });
   }
 
+  get restartsAt(): number | null {
+    return this.#extras?.restartsAt ?? null;
+  }
+
+  /** For its supervisor. */
+  restartsIn(ms: number): void {
+    this.more.restartsAt = this.kernel.host.clock.now() + ms;
+  }
+
+  stateShownBy(snapshot: () => unknown): void {
+    this.more.snapshot = snapshot;
+  }
+
+  showState(): unknown {
+    return this.#extras?.snapshot?.();
+  }
+
+  /** Records its messages for a minute from now. */
+  record(): void {
+    const { more } = this;
+    const { wheel, host } = this.kernel;
+    more.forgetRecords?.cancel();
+    more.forgetRecords = new Delay(wheel, RECORDED_MS, () => {
+      this.#forgetRecords();
+    });
+    if (more.recorder !== null) return;
+    more.recorder = new Recorder(host.clock);
+    if (this.phase === 'running') this.#wrap();
+  }
+
+  get recorded(): readonly RecordedMessage[] {
+    return this.#extras?.recorder?.messages ?? [];
+  }
+
   watch(watch: Watch): void {
     (this.more.watchers ??= new Set()).add(watch);
   }
@@ -186,6 +232,7 @@ export class Cell extends Runner {
   /** Starts the next incarnation of a waiting actor. Settles when it runs, or is down again. */
   restart(): Promise<void> {
     this.more.restarts++;
+    this.more.restartsAt = null;
     this.phase = 'starting';
     this.beginNext();
     return this.#settled();
@@ -208,8 +255,14 @@ export class Cell extends Runner {
     } else this.crashed(error, 'supervision');
   }
 
-  protected override get life(): Incarnation | null {
+  override get life(): Incarnation | null {
     return this.isSupervising ? this.#incarnation : null;
+  }
+
+  /** The incarnation there is, or the one whose start is due. */
+  get lifeOrNext(): Incarnation | null {
+    if (this.phase === 'starting') this.#incarnation ??= new Incarnation(this);
+    return this.life;
   }
 
   /** Whether that is the incarnation there is: an old one is inert. */
@@ -220,7 +273,7 @@ export class Cell extends Runner {
   protected override begin(): unknown {
     // The spec was made with arguments and a protocol that fit the definition.
     const start = this.spec.actor.start as (context: unknown, args: unknown) => unknown;
-    this.#incarnation = new Incarnation(this);
+    this.#incarnation ??= new Incarnation(this);
     return start(this.#incarnation, this.spec.args);
   }
 
@@ -228,8 +281,31 @@ export class Cell extends Runner {
     if (typeof handlers !== 'object' || handlers === null) throw new TypeError(`${this.path}: its start answered no handlers`);
     this.handlers = this.tableOf(handlers);
     this.receiver = this.receiverOf(handlers);
+    this.#wrap();
     this.phase = 'running';
     if (!this.isHalting) this.#release();
+  }
+
+  /** While somebody looks, its handlers are called by way of the recorder. */
+  #wrap(): void {
+    const recorder = this.#extras?.recorder;
+    if (recorder === null || recorder === undefined) return;
+    const { handlers, receiver } = this;
+    this.more.plain = { handlers, receiver };
+    this.handlers = recorder.around(handlers, receiver, this.spec.actor.protocol.kinds);
+    this.receiver = undefined;
+  }
+
+  #forgetRecords(): void {
+    if (this.#extras === null) return;
+    const { plain, forgetRecords } = this.#extras;
+    forgetRecords?.cancel();
+    this.#extras.forgetRecords = null;
+    this.#extras.recorder = null;
+    this.#extras.plain = null;
+    if (plain === null) return;
+    this.handlers = plain.handlers;
+    this.receiver = plain.receiver;
   }
 
   protected tableOf(handlers: object): HandlerTable {
@@ -255,6 +331,30 @@ export class Cell extends Runner {
     this.#fail({ error }, activity);
   }
 
+  /** How many messages wait, those that are set aside among them. */
+  get waiting(): number {
+    return this.depth + (this.#extras?.stash?.length ?? 0);
+  }
+
+  /** For the handler in hand. @throws SetAside, which the handler lets pass */
+  stash(): never {
+    if (this.codeInHand === NONE) throw new TypeError(`${this.path}: only the handler of a message can set it aside`);
+    if ((this.#extras?.stash?.length ?? 0) >= this.capacity) throw new StashFull(this.path, this.capacity);
+    throw SetAside.now;
+  }
+
+  protected override setAside(code: number, body: unknown): void {
+    (this.more.stash ??= []).push({ code, body });
+  }
+
+  /** Those that were set aside come next, in their old order. */
+  unstash(): void {
+    const stash = this.#extras?.stash;
+    if (stash === null || stash === undefined) return;
+    this.more.stash = null;
+    for (const { code, body } of stash.toReversed()) this.putBack(code, body);
+  }
+
   protected override refuse(code: number, body: unknown, reason: 'full' | 'closed'): void {
     this.kernel.retired.refused++;
     this.#bury(code, body, reason);
@@ -264,6 +364,7 @@ export class Cell extends Runner {
   #fail(failure: { readonly error: unknown } | undefined, activity: Activity): void {
     const code = this.codeInHand;
     const body = this.slotBody;
+    const linked = failure === undefined ? [] : (this.#incarnation?.linked ?? []);
     const expected = this.isExpected;
     this.#disconnect();
     this.phase = 'failed';
@@ -271,6 +372,7 @@ export class Cell extends Runner {
     const supervisor = this.parent?.children;
     const verdict: Verdict = expected || supervisor === undefined ? ENDS : supervisor.judge(this, failure !== undefined);
     if (failure !== undefined) this.#report(failure.error, activity, verdict, code);
+    for (const other of linked) other.takeAlong(this.path, failure?.error);
     if (expected) this.#tearDown();
     else supervisor?.carryOut(this, verdict, failure);
   }
@@ -325,6 +427,7 @@ export class Cell extends Runner {
   }
 
   #finish(ending: Ending): void {
+    this.#forgetRecords();
     this.phase = 'stopped';
     while (this.take()) {
       const { slotCode, slotBody } = this;
@@ -349,6 +452,12 @@ export class Cell extends Runner {
 
   #disconnect(): void {
     this.#incarnation?.end();
+    if (this.#extras !== null) {
+      this.#extras.snapshot = null;
+      this.#extras.plain = null;
+    }
+    // The next incarnation gets them, or the dead letters.
+    this.unstash();
     this.disconnect();
   }
 
@@ -376,6 +485,12 @@ export class Cell extends Runner {
       ordered: false,
       waiters: null,
       deadline: null,
+      restartsAt: null,
+      stash: null,
+      snapshot: null,
+      recorder: null,
+      plain: null,
+      forgetRecords: null,
     });
   }
 

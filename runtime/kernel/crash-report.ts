@@ -1,5 +1,5 @@
 /** What an actor was doing. */
-export type Activity = 'start' | 'message' | 'timer' | 'watch' | 'pipe' | 'cleanup' | 'supervision';
+export type Activity = 'start' | 'message' | 'timer' | 'watch' | 'pipe' | 'cleanup' | 'supervision' | 'link' | 'inspection';
 
 /**
  * What the supervisor made of it: started the actor again (perhaps others with it), let it end, or took the failure for its own,

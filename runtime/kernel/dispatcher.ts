@@ -6,6 +6,10 @@ const MESSAGES_PER_SLICE = 8192;
 const LONGEST_STRETCH = 64;
 /** A stretch that took less may be followed by one that is twice as long. */
 const QUICK_MS = 0.25;
+/** Code that holds the thread for longer is slow, and told of. */
+const SLOW_MS = 50;
+/** After a slow stretch of several messages so many are timed one by one, to find out whose they are. */
+const SUSPECT_MESSAGES = 256;
 
 /** Something that takes its turn when it is its turn. */
 export interface Runnable {
@@ -19,8 +23,8 @@ export interface Runnable {
 export interface Timekeeper {
   /** After each yield, before the next turn. */
   resumed(now: number): void;
-  /** After each stretch: so many messages and turns took so long. `last` was the last one that had a turn. */
-  stretched(messages: number, ms: number, last: Runnable): void;
+  /** After a stretch that was slow: so many messages and turns took so long. `last` was the last one that had a turn. */
+  slow(messages: number, ms: number, last: Runnable): void;
 }
 
 /**
@@ -41,6 +45,7 @@ export class Dispatcher {
   #first: Runnable | null = null;
   #last: Runnable | null = null;
   #draining = false;
+  #suspects = 0;
 
   constructor(host: Host, timekeeper: Timekeeper) {
     this.#host = host;
@@ -82,14 +87,16 @@ export class Dispatcher {
       if (left > 0 && this.#first !== null) continue;
       const now = this.#host.clock.now();
       const took = now - before;
-      this.#timekeeper.stretched(stretch - left, took, runnable);
-      messages += stretch - left;
+      const ran = stretch - left;
+      messages += ran;
+      this.#suspects = ran > 1 && took > SLOW_MS ? SUSPECT_MESSAGES : Math.max(this.#suspects - ran, 0);
+      if (took > SLOW_MS) this.#timekeeper.slow(ran, took, runnable);
       if ((messages >= MESSAGES_PER_SLICE || now > sliceEnd) && this.#first !== null) {
         this.#host.scheduler.yieldThen(this.#resumed);
         return;
       }
       before = now;
-      stretch = took > QUICK_MS ? 1 : Math.min(stretch * 2, LONGEST_STRETCH);
+      stretch = took > QUICK_MS || this.#suspects > 0 ? 1 : Math.min(stretch * 2, LONGEST_STRETCH);
       left = stretch;
     }
     this.#draining = false;

@@ -77,3 +77,27 @@ export class ActorCrashed extends Refusal {
     super('ACTOR_CRASHED', `${actor} crashed while it handled '${message}'`, { cause });
   }
 }
+
+/** Thrown by `Context.stash` through the handler: the message in hand is set aside. Nobody should catch it. */
+export class SetAside extends Error {
+  override readonly name = 'SetAside';
+  static readonly now = new SetAside('this message is set aside; a handler that catches this must throw it again');
+}
+
+/** More messages were set aside than the actor may hold. */
+export class StashFull extends Error {
+  override readonly name = 'StashFull';
+
+  constructor(actor: string, capacity: number) {
+    super(`${actor} has set ${capacity} messages aside and may hold no more`);
+  }
+}
+
+/** An actor that this one was linked to crashed, and took it along; `cause` says with what. */
+export class LinkedCrash extends Error {
+  override readonly name = 'LinkedCrash';
+
+  constructor(actor: string, cause: unknown) {
+    super(`${actor}, linked to this actor, crashed`, { cause });
+  }
+}

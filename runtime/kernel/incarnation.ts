@@ -2,8 +2,9 @@ import { ActorTimer } from '#runtime/kernel/actor-timer.ts';
 import type { ChildSpec, Settled, Termination, Timer } from '#runtime/kernel/actor.ts';
 import type { Cell } from '#runtime/kernel/cell.ts';
 import type { Activity } from '#runtime/kernel/crash-report.ts';
-import { ActorClosed } from '#runtime/kernel/errors.ts';
+import { ActorClosed, LinkedCrash } from '#runtime/kernel/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
+import { IdleWatch } from '#runtime/kernel/idle-watch.ts';
 import type { Protocol } from '#runtime/kernel/protocol.ts';
 import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
 import type { Life } from '#runtime/kernel/runner.ts';
@@ -13,6 +14,7 @@ import { Watch } from '#runtime/kernel/watch.ts';
 interface Ties {
   readonly timers: Set<ActorTimer>;
   readonly watches: Set<Watch>;
+  readonly links: Set<Incarnation>;
   readonly cleanups: Cleanup[];
 }
 
@@ -38,7 +40,7 @@ export class Incarnation implements Life {
   }
 
   private get ties(): Ties {
-    return (this.#ties ??= { timers: new Set(), watches: new Set(), cleanups: [] });
+    return (this.#ties ??= { timers: new Set(), watches: new Set(), links: new Set(), cleanups: [] });
   }
 
   get self(): AnyRef {
@@ -91,6 +93,39 @@ export class Incarnation implements Life {
     };
   }
 
+  stash(): never {
+    if (!this.isLive) throw new ActorClosed(this.path, 'stash');
+    return this.#cell.stash();
+  }
+
+  unstash(): void {
+    if (this.isLive) this.#cell.unstash();
+  }
+
+  link(ref: AnyRef): () => void {
+    if (!this.isLive) return () => undefined;
+    const cell = ActorRef.cellOf(ref);
+    const other = cell.lifeOrNext;
+    if (other === null) {
+      this.takeAlong(cell.path, cell.lastError);
+      return () => undefined;
+    }
+    this.ties.links.add(other);
+    other.ties.links.add(this);
+    return () => {
+      this.#ties?.links.delete(other);
+      other.#ties?.links.delete(this);
+    };
+  }
+
+  whenIdle(ms: number, callback: () => void | Promise<void>): Timer {
+    return new IdleWatch(this, this.#cell, ms, callback);
+  }
+
+  showState(snapshot: () => unknown): void {
+    if (this.isLive) this.#cell.stateShownBy(snapshot);
+  }
+
   after(ms: number, callback: () => void | Promise<void>): Timer {
     return this.#arm(new ActorTimer(this.#cell, callback, { ms, repeats: false, forget: (timer) => this.#ties?.timers.delete(timer) }));
   }
@@ -124,6 +159,24 @@ export class Incarnation implements Life {
     for (const timer of this.#ties.timers) timer.cancel();
     for (const watch of this.#ties.watches) watch.end();
     this.#ties.watches.clear();
+    for (const other of this.#ties.links) other.#ties?.links.delete(this);
+    this.#ties.links.clear();
+  }
+
+  /** For the cell: with whom it is linked. */
+  get linked(): readonly Incarnation[] {
+    return this.#ties === null ? [] : [...this.#ties.links];
+  }
+
+  /** For the cell: a linked actor crashed, so this one does, in its next turn. */
+  takeAlong(path: string, cause: unknown): void {
+    if (!this.isLive) return;
+    this.#cell.post({
+      activity: 'link',
+      run: () => {
+        throw new LinkedCrash(path, cause);
+      },
+    });
   }
 
   /** For the cell: what is to run after the end, in this order. */

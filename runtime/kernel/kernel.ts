@@ -15,6 +15,8 @@ export interface Kernel {
   readonly deadLetters: DeadLetters;
   /** Counts of the actors that have ended, and of the messages that no actor took. */
   readonly retired: { admitted: number; handled: number; refused: number };
+  /** The message that the last turn of a single one handled, if it did. */
+  readonly latest: { code: number };
   readonly tracing: Tracing | null;
   /** Makes the cell of a child. */
   hatch(parent: Cell, spec: AnyChildSpec): Cell;

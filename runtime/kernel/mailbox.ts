@@ -70,6 +70,23 @@ export abstract class Mailbox {
     this.slotBody = undefined;
   }
 
+  /** Puts a message in front of all that wait, whatever the capacity: it was admitted before. */
+  protected putBack(code: number, body: unknown): void {
+    if (!this.isInHand && this.slotCode !== NONE) {
+      const { slotCode, slotBody } = this;
+      this.letGo();
+      this.pushFirst(slotCode, slotBody);
+    }
+    this.pushFirst(code, body);
+  }
+
+  private pushFirst(code: number, body: unknown): void {
+    if (((this.tail - this.head) & (this.ring.length - 1)) + 1 >= this.ring.length) this.grow();
+    this.head = (this.head - 1) & (this.ring.length - 1);
+    this.ring[this.head] = body;
+    this.codes[this.head] = code;
+  }
+
   private pushTightly(code: number, body: unknown): boolean {
     const { depth } = this;
     if (depth >= this.capacity) return false;

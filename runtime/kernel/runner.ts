@@ -1,6 +1,6 @@
 import type { Activity } from '#runtime/kernel/crash-report.ts';
 import type { Dispatcher, Runnable } from '#runtime/kernel/dispatcher.ts';
-import { Refusal } from '#runtime/kernel/errors.ts';
+import { Refusal, SetAside } from '#runtime/kernel/errors.ts';
 import type { AnyHandler, HandlerTable } from '#runtime/kernel/handler-table.ts';
 import type { Kernel } from '#runtime/kernel/kernel.ts';
 import { Mailbox, NONE } from '#runtime/kernel/mailbox.ts';
@@ -74,6 +74,8 @@ export abstract class Runner extends Mailbox implements Runnable {
   protected abstract halted(): void;
   /** Its code threw, and it was no refusal to an ask. */
   protected abstract crashed(error: unknown, activity: Activity): void;
+  /** Keeps the message until it is put back. */
+  protected abstract setAside(code: number, body: unknown): void;
   protected abstract refuse(code: number, body: unknown, reason: 'full' | 'closed'): void;
 
   /** Its own code is on the stack. */
@@ -126,11 +128,12 @@ export abstract class Runner extends Mailbox implements Runnable {
       return 1;
     }
     let left = most;
+    let code = NONE;
     try {
       if ((this.flags & SYSTEM) !== 0 && !this.runSystemLane()) return 1;
       this.flags |= IN_HAND;
       while (this.take()) {
-        const code = this.slotCode;
+        code = this.slotCode;
         if (code < 0) {
           if (!this.answer(~code, this.slotBody as PendingAsk)) return most - left + 1;
         } else {
@@ -157,6 +160,7 @@ export abstract class Runner extends Mailbox implements Runnable {
       this.threw(error);
       return most - left + 1;
     }
+    if (left === most - 1) this.kernel.latest.code = code;
     if (left === 0 || (this.flags & SYSTEM) !== 0) this.endTurn();
     else this.flags &= ~(SCHEDULED | IN_HAND);
     return left === most ? 1 : most - left;
@@ -230,6 +234,7 @@ export abstract class Runner extends Mailbox implements Runnable {
 
   /** Answers whether the turn goes on. */
   private runSystemLane(): boolean {
+    this.kernel.latest.code = NONE;
     this.flags |= IN_LANE;
     if ((this.flags & (HALT | BEGIN)) === BEGIN) {
       this.flags &= ~BEGIN;
@@ -300,6 +305,12 @@ export abstract class Runner extends Mailbox implements Runnable {
   }
 
   private threw(error: unknown): void {
+    if (error === SetAside.now && this.isInHand) {
+      this.setAside(this.slotCode, this.slotBody);
+      this.letGo();
+      this.goOn();
+      return;
+    }
     if (this.isInHand && this.slotCode < 0 && Refusal.is(error)) {
       (this.slotBody as PendingAsk).reject(error);
       this.doneWithMessage();

@@ -146,6 +146,7 @@ export class Supervisor {
       else await cell.halt();
     }
     if (plan.cancelled) return;
+    for (const cell of plan.members) if (cell.phase === 'waiting') cell.restartsIn(delayMs);
     await this.#pause(plan, delayMs);
     for (const cell of plan.members) {
       if (plan.cancelled) return;

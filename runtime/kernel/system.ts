@@ -5,10 +5,12 @@ import { DeadLetters, type DeadLetter, type DeadLetterReason } from '#runtime/ke
 import { Dispatcher } from '#runtime/kernel/dispatcher.ts';
 import { ActorClosed } from '#runtime/kernel/errors.ts';
 import type { Host } from '#runtime/kernel/host.ts';
-import { inspectActor, type ActorReport } from '#runtime/kernel/inspect.ts';
+import { examineActor, inspectActor, type ActorReport, type Examination } from '#runtime/kernel/inspect.ts';
 import type { Kernel } from '#runtime/kernel/kernel.ts';
+import { NONE } from '#runtime/kernel/mailbox.ts';
 import { protocol, type Protocol } from '#runtime/kernel/protocol.ts';
-import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
+import { ActorRef, type AnyRef, type AskOptions, type Ref } from '#runtime/kernel/ref.ts';
+import { slowReportOf, type SlowReport } from '#runtime/kernel/slow-report.ts';
 import { TimerWheel } from '#runtime/kernel/timer-wheel.ts';
 import { TracedCell } from '#runtime/kernel/traced-cell.ts';
 import type { Tracing } from '#runtime/kernel/tracing.ts';
@@ -20,6 +22,8 @@ export interface SystemOptions {
   readonly tracing?: Tracing;
   /** Told of each crash, after the supervisor has decided. */
   readonly onCrash?: (report: CrashReport) => void;
+  /** Told of code that held the thread for longer than 50 ms. */
+  readonly onSlow?: (report: SlowReport) => void;
   /** Told of each message that was not handled. Under overload that is often: count or sample. */
   readonly onDeadLetter?: (letter: DeadLetter, payload: unknown) => void;
 }
@@ -46,6 +50,14 @@ export interface System {
   shutdown(): Promise<void>;
   accounting(): Accounting;
   inspect(): ActorReport;
+  /**
+   * Looks into one actor, in its turn and before its messages: what the tree shows, its state as it gives it (`context.showState`), and
+   * the messages that it handled since it was first looked at, the last 32. They are recorded for as long as somebody looks at least once
+   * a minute; an actor that nobody looks at pays nothing.
+   * @throws {AskTimeout} when a handler keeps it busy for longer than the deadline
+   * @throws {ActorClosed} when it has ended
+   */
+  examine(ref: AnyRef, options: AskOptions): Promise<Examination>;
   deadLetters(): { readonly counts: Readonly<Record<DeadLetterReason, number>>; readonly recent: readonly DeadLetter[] };
 }
 
@@ -72,6 +84,7 @@ export function createSystem(options: SystemOptions): System {
     (ended ??= root.stop({ reason: 'shutdown' }).then(() => {
       wheel.close();
     }));
+  const onSlow = guarded(options.onSlow);
   const CellClass = options.tracing === undefined ? Cell : TracedCell;
   const kernel: Kernel = {
     host,
@@ -80,10 +93,14 @@ export function createSystem(options: SystemOptions): System {
       resumed: (now) => {
         wheel.advance(now);
       },
-      stretched: () => undefined,
+      slow: (among, ms, last) => {
+        // Only cells stand in the run queue.
+        onSlow(slowReportOf(last as Cell, among, ms));
+      },
     }),
     deadLetters: new DeadLetters(host.clock, guarded(options.onDeadLetter)),
     retired: { admitted: 0, handled: 0, refused: 0 },
+    latest: { code: NONE },
     tracing: options.tracing ?? null,
     hatch: (parent, spec) => new CellClass(kernel, parent, spec),
     report: guarded(options.onCrash),
@@ -104,6 +121,7 @@ export function createSystem(options: SystemOptions): System {
     shutdown,
     accounting: () => accountingOf(root),
     inspect: () => inspectActor(root),
+    examine: (ref, { timeoutMs }) => examineActor(ActorRef.cellOf(ref), timeoutMs),
     deadLetters: () => ({ counts: kernel.deadLetters.counts, recent: kernel.deadLetters.recent }),
   };
 }
@@ -116,7 +134,7 @@ function accountingOf(root: Cell): Accounting {
   for (let cell = pending.pop(); cell !== undefined; cell = pending.pop()) {
     admitted += cell.admitted;
     handled += cell.handled;
-    queued += cell.depth + (cell.inHand === undefined ? 0 : 1);
+    queued += cell.waiting + (cell.inHand === undefined ? 0 : 1);
     if (cell.hasChildren) for (const child of cell.children.all()) pending.push(child);
   }
   return { sent: admitted + retired.refused, handled, deadLettered: deadLetters.total, queued, lost: 0 };

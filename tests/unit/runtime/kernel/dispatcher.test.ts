@@ -29,7 +29,7 @@ function byHand(): { host: Host; time: { now: number; reads: number }; microtask
   return { host, time, microtasks, yields };
 }
 
-const UNTIMED: Timekeeper = { resumed: () => undefined, stretched: () => undefined };
+const UNTIMED: Timekeeper = { resumed: () => undefined, slow: () => undefined };
 
 /** Takes turns; each may say how many messages it handled. */
 function runnable(turn: (most: number) => number | undefined | void): Runnable {
@@ -76,52 +76,72 @@ describe('the dispatcher', () => {
   });
 
   it('looks at the clock after 1, 2, 4 … 64 messages while they are quick', () => {
-    const { host, microtasks } = byHand();
+    const { host, time, microtasks } = byHand();
+    const dispatcher = new Dispatcher(host, UNTIMED);
     const stretches: number[] = [];
-    const dispatcher = new Dispatcher(host, { ...UNTIMED, stretched: (messages) => stretches.push(messages) });
-    let turns = 0;
-    const quick = runnable(() => {
-      if (++turns < 300) dispatcher.ready(quick);
+    const quick = runnable((most) => {
+      stretches.push(most);
+      if (stretches.length < 9) dispatcher.ready(quick);
+      return most;
     });
     dispatcher.ready(quick);
     microtasks[0]?.();
-    expect(stretches).toEqual([1, 2, 4, 8, 16, 32, 64, 64, 64, 45]);
+    expect(stretches).toEqual([1, 2, 4, 8, 16, 32, 64, 64, 64]);
+    expect(time.reads).toBe(10);
   });
 
-  it('yields after each message that takes longer than the slice', () => {
+  it('yields after each message that takes longer than the slice, and tells of those over 50 ms', () => {
     const { host, time, microtasks, yields } = byHand();
-    const took: number[] = [];
-    const dispatcher = new Dispatcher(host, { ...UNTIMED, stretched: (messages, ms) => took.push(messages, ms) });
+    const told: [number, number][] = [];
+    const dispatcher = new Dispatcher(host, { ...UNTIMED, slow: (messages, ms) => told.push([messages, ms]) });
     let turns = 0;
     const slow = runnable(() => {
       turns++;
-      time.now += 20;
+      time.now += turns * 20;
       dispatcher.ready(slow);
     });
     dispatcher.ready(slow);
     microtasks[0]?.();
     expect(turns).toBe(1);
-    yields[0]?.();
-    expect(turns).toBe(2);
-    expect(yields).toHaveLength(2);
-    expect(took).toEqual([1, 20, 1, 20]);
+    for (let i = 0; i < 3; i++) yields[i]?.();
+    expect(turns).toBe(4);
+    expect(yields).toHaveLength(4);
+    expect(told).toEqual([
+      [1, 60],
+      [1, 80],
+    ]);
   });
 
   it('goes message by message again once a stretch was slow', () => {
     const { host, time, microtasks, yields } = byHand();
+    const dispatcher = new Dispatcher(host, UNTIMED);
     const stretches: number[] = [];
-    const dispatcher = new Dispatcher(host, { ...UNTIMED, stretched: (messages) => stretches.push(messages) });
-    let turns = 0;
-    const growing = runnable(() => {
-      if (++turns >= 10) time.now += 0.5;
-      dispatcher.ready(growing);
+    const growing = runnable((most) => {
+      stretches.push(most);
+      if (stretches.length >= 4) time.now += 0.5;
+      if (stretches.length < 8) dispatcher.ready(growing);
+      return most;
     });
     dispatcher.ready(growing);
     microtasks[0]?.();
-    // Turns 8 to 15 took 3 ms in all, and the slice is 2.
-    expect(stretches).toEqual([1, 2, 4, 8]);
-    yields[0]?.();
-    expect(stretches.slice(4)).toEqual([1, 1, 1, 1, 1]);
+    expect(yields).toHaveLength(0);
+    expect(stretches).toEqual([1, 2, 4, 8, 1, 1, 1, 1]);
+  });
+
+  it('times the messages after a slow stretch one by one, to find the culprit', () => {
+    const { host, time, microtasks, yields } = byHand();
+    const told: number[] = [];
+    const dispatcher = new Dispatcher(host, { ...UNTIMED, slow: (messages) => told.push(messages) });
+    let turns = 0;
+    const seldom = runnable(() => {
+      turns++;
+      if (turns === 6 || turns === 200) time.now += 70;
+      if (turns < 300) dispatcher.ready(seldom);
+    });
+    dispatcher.ready(seldom);
+    microtasks[0]?.();
+    for (const resume of yields) resume();
+    expect(told).toEqual([4, 1]);
   });
 
   it('does not need a second kick for what becomes ready while it yields', () => {

@@ -165,6 +165,49 @@ const CASES: readonly Case[] = [
   },
 ];
 
+type Exit = 'crash' | 'stop';
+type Row = readonly [type: Restart, exit: Exit, oneForOne: string, oneForAll: string, restForOne: string];
+
+/**
+ * OTP's whole table for the middle one of three, the others permanent: restart type by kind of exit (`supervisor.erl`, `do_restart/3`), then
+ * who is restarted by strategy (`restart/2`). A letter is restarted, `-` none is; `x` means that the child is gone for good.
+ */
+const TABLE: readonly Row[] = [
+  ['permanent', 'crash', 'b', 'abc', 'bc'],
+  ['permanent', 'stop', 'b', 'abc', 'bc'],
+  ['transient', 'crash', 'b', 'abc', 'bc'],
+  ['transient', 'stop', 'x', 'x', 'x'],
+  ['temporary', 'crash', 'x', 'x', 'x'],
+  ['temporary', 'stop', 'x', 'x', 'x'],
+];
+
+const MATRIX = TABLE.flatMap(([type, exit, ...restarted]) =>
+  (['one-for-one', 'one-for-all', 'rest-for-one'] as const).map((strategy, at) => ({
+    strategy,
+    type,
+    exit,
+    restarted: restarted[at] ?? '',
+  })),
+);
+
+describe("OTP's supervision table", () => {
+  it.each(MATRIX)('$strategy: a $type child, by $exit: $restarted', async ({ strategy, type, exit, restarted }) => {
+    await withSystem(async (stage) => {
+      const { log, top, the } = await family(stage, { ...CALM, strategy }, { ...permanent, b: type });
+      if (exit === 'crash') the('b').crash('boom');
+      else the('b').stop();
+      await stage.host.advance(100);
+      const gone = restarted === 'x';
+      const group = gone ? [] : restarted.split('');
+      // The one that failed is down first; then the others of the group, the last started first; then all of it in start order.
+      const down = ['b', ...group.filter((id) => id !== 'b').toReversed()];
+      expect(log).toEqual([...down.map((id) => `-${id}`), ...group.map((id) => `+${id}`)]);
+      expect(reportOf(stage, top)?.children.map(({ path }) => path.slice('/top/'.length))).toEqual(gone ? ['a', 'c'] : ['a', 'b', 'c']);
+      expect(stage.takeCrashes()).toHaveLength(exit === 'crash' ? 1 : 0);
+    });
+  });
+});
+
 describe('strategies', () => {
   it.each(CASES)('$name', async ({ strategy, members, fails, by, happens, left }) => {
     await withSystem(async (stage) => {
