@@ -184,6 +184,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       models,
       usageLog,
       hub,
+      actors: system,
       generate: (args) =>
         system.spawn({
           id: `generation-${args.generation}`,

@@ -8,6 +8,7 @@ import { deviceCommands } from './commands/device-commands.ts';
 import { jobCommands } from './commands/job-commands.ts';
 import { version } from './commands/settings.ts';
 import { upCommand } from './commands/up-command.ts';
+import { actorsCommand } from './commands/actors-command.ts';
 import { logCommand } from './commands/log-command.ts';
 import { verifyCommand } from './commands/verify-command.ts';
 
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
   modelCommands(program);
   verifyCommand(program);
   logCommand(program);
+  actorsCommand(program);
   // Subcommands take over only the settings that exist when they are made.
   for (const command of program.commands) for (const inner of [command, ...command.commands]) inner.exitOverride();
 

@@ -88,6 +88,7 @@ export const deviceActor = defineActor({
     if (hello.capabilities.models.length > 0) args.models().offered({ device, ref: context.self, models: hello.capabilities.models });
     args.feed.device(summary());
     context.onStop(end);
+    context.showState(() => ({ ...summary(), suspended, attempts: [...running.keys()], sessionEpoch }));
 
     /** Tells each job which attempts came back with this session. */
     function reportAttempts(attempts: readonly AttemptRow[]): void {

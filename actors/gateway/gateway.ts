@@ -21,6 +21,7 @@ import type { Host } from '#runtime/kernel/host.ts';
 import type { SocketLike } from '#runtime/link/socket.ts';
 
 import { adminRoutes } from './api/admin-routes.ts';
+import { actorRoutes, type ActorsToSee } from './api/actor-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
 import { logRoutes } from './api/log-routes.ts';
 import { enrolRoute } from './api/enrol-route.ts';
@@ -51,6 +52,8 @@ export interface GatewayArgs {
   readonly usageLog: UsageRef;
   readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
   readonly hub: HubRef;
+  /** The actors of this process, to be looked at. */
+  readonly actors: ActorsToSee;
   /** The disk object store answers its own signed URLs; undefined when S3 does. */
   readonly serveObject: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
   /** Takes the sockets of other coordinators; undefined when this one is alone. */
@@ -97,6 +100,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   logRoutes(app, args);
   adminRoutes(app, args);
   usageRoutes(app, args);
+  actorRoutes(app, args);
   openaiRoutes(app, args);
   await serveUi(app, args.uiFolder);
 

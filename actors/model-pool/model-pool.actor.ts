@@ -46,6 +46,12 @@ export const modelPoolActor = defineActor({
     const queue = new FairQueue<Acquirer>();
     const active = new Map<GenerationRef, Active>();
 
+    context.showState(() => ({
+      model: model.name,
+      waiting: queue.size,
+      replicas: Array.from(replicas.values(), ({ ref: _ref, ...rest }) => rest),
+    }));
+
     function needsBytes(): number {
       return stored === null
         ? model.size

@@ -3,6 +3,7 @@ import type { Activity } from '#runtime/kernel/crash-report.ts';
 import type { DeadLetterReason } from '#runtime/kernel/dead-letters.ts';
 import { Delay, withinTime } from '#runtime/kernel/delay.ts';
 import { ActorClosed, ActorCrashed, MailboxFull, type Refusal, SetAside, StashFull } from '#runtime/kernel/errors.ts';
+import { noExtras, type Extras } from '#runtime/kernel/extras.ts';
 import type { HandlerTable } from '#runtime/kernel/handler-table.ts';
 import { Incarnation, type Cleanup } from '#runtime/kernel/incarnation.ts';
 import type { Kernel } from '#runtime/kernel/kernel.ts';
@@ -40,28 +41,6 @@ export type Phase = 'starting' | 'running' | 'failed' | 'ending' | 'waiting' | '
 
 /** Why an actor ends for good. */
 export type Ending = Omit<Termination, 'path'>;
-
-/** What most actors never need. */
-interface Extras {
-  name: string | null;
-  restarts: number;
-  lastError: unknown;
-  watchers: Set<Watch> | null;
-  supervisor: Supervisor | null;
-  /** Somebody else wants the incarnation to end: what it does until then is no failure. */
-  ordered: boolean;
-  waiters: (() => void)[] | null;
-  deadline: Delay | null;
-  /** When its supervisor starts it again, by the monotonic clock. */
-  restartsAt: number | null;
-  /** Set aside by its handlers, the oldest first. */
-  stash: { readonly code: number; readonly body: unknown }[] | null;
-  snapshot: (() => unknown) | null;
-  recorder: Recorder | null;
-  /** The handlers without the recorder. */
-  plain: { readonly handlers: HandlerTable; readonly receiver: unknown } | null;
-  forgetRecords: Delay | null;
-}
 
 /** An actor: its identity and its life. How it takes messages is in `Runner`. */
 export class Cell extends Runner {
@@ -476,22 +455,7 @@ export class Cell extends Runner {
 
   /** V8 calls a getter with a `#` name by way of its runtime, which is slow. */
   private get more(): Extras {
-    return (this.#extras ??= {
-      name: null,
-      restarts: 0,
-      lastError: undefined,
-      watchers: null,
-      supervisor: null,
-      ordered: false,
-      waiters: null,
-      deadline: null,
-      restartsAt: null,
-      stash: null,
-      snapshot: null,
-      recorder: null,
-      plain: null,
-      forgetRecords: null,
-    });
+    return (this.#extras ??= noExtras());
   }
 
   private get shutdownMs(): number {

@@ -50,6 +50,8 @@ export interface System {
   shutdown(): Promise<void>;
   accounting(): Accounting;
   inspect(): ActorReport;
+  /** The actor at a path as `inspect` shows it, `/jobs/job-1` for one. */
+  find(path: string): AnyRef | undefined;
   /**
    * Looks into one actor, in its turn and before its messages: what the tree shows, its state as it gives it (`context.showState`), and
    * the messages that it handled since it was first looked at, the last 32. They are recorded for as long as somebody looks at least once
@@ -121,9 +123,21 @@ export function createSystem(options: SystemOptions): System {
     shutdown,
     accounting: () => accountingOf(root),
     inspect: () => inspectActor(root),
+    find: (path) => findCell(root, path)?.ref,
     examine: (ref, { timeoutMs }) => examineActor(ActorRef.cellOf(ref), timeoutMs),
     deadLetters: () => ({ counts: kernel.deadLetters.counts, recent: kernel.deadLetters.recent }),
   };
+}
+
+function findCell(root: Cell, path: string): Cell | undefined {
+  let cell: Cell | undefined = root;
+  for (const id of path.split('/').filter((part) => part !== '')) {
+    if (cell?.hasChildren !== true) return undefined;
+    const { children }: Cell = cell;
+    // One that was given no id has a name only when it is asked for it.
+    cell = children.get(id) ?? (id.startsWith('$') ? Array.from(children.all()).find((child) => child.path.endsWith(`/${id}`)) : undefined);
+  }
+  return cell;
 }
 
 function accountingOf(root: Cell): Accounting {

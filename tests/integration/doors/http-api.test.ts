@@ -57,6 +57,8 @@ describe('the HTTP API', () => {
     ['POST', '/api/keys'],
     ['POST', '/api/tokens'],
     ['GET', '/api/events'],
+    ['GET', '/api/actors'],
+    ['GET', '/api/actors/examine?path=/jobs'],
   ])('%s %s: 401 without a key and with a wrong one', async (method, at) => {
     const wrong = `cg_${'x'.repeat(16)}_${'y'.repeat(32)}`;
     for (const sent of [{}, { key: wrong }, { key: 'nonsense' }]) {
@@ -72,6 +74,8 @@ describe('the HTTP API', () => {
     ['POST', '/api/keys/abc/revoke'],
     ['POST', '/api/tokens'],
     ['GET', '/api/events'],
+    ['GET', '/api/actors'],
+    ['GET', '/api/actors/examine?path=/jobs'],
     ['POST', '/api/devices/dev-0000000000/drain'],
     ['POST', '/api/devices/dev-0000000000/undrain'],
     ['POST', '/api/devices/dev-0000000000/revoke'],
@@ -212,6 +216,24 @@ describe('the HTTP API', () => {
     const own = await ask('GET', '/api/keys', { key: grid.adminKey });
     const first = (own.body as unknown as { id: string; name: string }[]).find((row) => row.name === 'first admin');
     expect(await ask('POST', `/api/keys/${first?.id}/revoke`, { key: grid.adminKey })).toMatchObject({ status: 409 });
+  });
+
+  it('shows administrators what runs inside it', async () => {
+    const { body } = await ask('GET', '/api/actors', { key: grid.adminKey });
+    const { tree } = body as unknown as { tree: { children: { path: string; children: { path: string }[] }[] } };
+    expect(tree.children.map((child) => child.path)).toEqual(expect.arrayContaining(['/tenants', '/jobs', '/devices', '/placement']));
+    const { path: device = '' } = (tree.children.find((child) => child.path === '/devices')?.children ?? [])[0] ?? {};
+    const look = async (): Promise<Answered> =>
+      ask('GET', `/api/actors/examine?path=${encodeURIComponent(device)}`, { key: grid.adminKey });
+    expect(await look()).toMatchObject({ status: 200, body: { report: { path: device }, state: { id: grid.agents[0]?.device } } });
+    await ask('GET', '/api/devices', { key: grid.adminKey });
+    expect(await look()).toMatchObject({ status: 200 });
+    const nobody = await ask('GET', '/api/actors/examine?path=/nobody', { key: grid.adminKey });
+    expect(nobody).toMatchObject({ status: 404, body: { code: 'NOT_FOUND', path: 'path' } });
+    const cli = await grid.corpgrid('actors');
+    expect(cli.stdout).toMatch(/\/placement +placement +\w+ +0\/\d+/);
+    expect(cli.stdout).toContain('messages sent');
+    expect((await grid.corpgrid('actors', device)).stdout).toContain('sessionEpoch');
   });
 
   it('stores an object only under its own hash, and only with leave', async () => {
