@@ -9,8 +9,10 @@ type Lane = 'control' | 'data';
 
 const COMMANDS: { readonly [T in ToAgent['type']]: Lane } = {
   run: 'data',
+  runs: 'data',
   stop: 'control',
   voteSettled: 'control',
+  votesAccepted: 'control',
   upload: 'control',
   loadModel: 'control',
   unloadModel: 'control',
@@ -24,6 +26,7 @@ const COMMANDS: { readonly [T in ToAgent['type']]: Lane } = {
 const REPORTS: { readonly [T in FromAgent['type']]: Lane } = {
   beat: 'control',
   vote: 'data',
+  votes: 'data',
   attemptFailed: 'data',
   offer: 'data',
   modelState: 'control',

@@ -25,7 +25,7 @@ import {
   SignedRequest,
 } from './primitives.ts';
 import { Limits } from './job-spec.ts';
-import { VoteBatch } from './vote-batch.ts';
+import { MAX_VOTE_BATCH, VoteBatch } from './vote-batch.ts';
 import { GpuBackend, JobKind, SandboxGrade } from './requirements.ts';
 import { UNKNOWN_VITALS, Vitals } from './vitals.ts';
 
@@ -107,6 +107,21 @@ export const RunCommand = z.strictObject({
 });
 export type RunCommand = z.infer<typeof RunCommand>;
 
+/** Executions of many shards of one job in one message: what they share is said once. For agents with the feature `batches`. */
+export const RunsCommand = z.strictObject({
+  type: z.literal('runs'),
+  ...RunCommand.pick({ partition: true, job: true, kind: true, module: true, framed: true, limits: true }).shape,
+  shards: z
+    .array(z.strictObject(RunCommand.pick({ fence: true, shard: true, args: true, input: true, inputDigest: true }).shape))
+    .max(4096),
+});
+export type RunsCommand = z.infer<typeof RunsCommand>;
+
+/** The commands of a batch, one by one. */
+export function commandsOf({ type: _type, shards, ...shared }: RunsCommand): RunCommand[] {
+  return shards.map((shard) => ({ ...shared, ...shard, type: 'run' }));
+}
+
 /** A model file that the grid keeps, and how to get it. */
 export const ModelDelivery = z.strictObject({
   size: z.number().int().positive().max(MODEL_LIMIT),
@@ -120,6 +135,7 @@ export type ModelDelivery = z.infer<typeof ModelDelivery>;
 /** Coordinator to agent. */
 export const ToAgent = z.discriminatedUnion('type', [
   RunCommand,
+  RunsCommand,
   z.strictObject({
     type: z.literal('stop'),
     partition: z.number().int().min(0).max(255),
@@ -133,6 +149,8 @@ export const ToAgent = z.discriminatedUnion('type', [
     outcome: z.enum(['accepted', 'refused']),
     reason: z.string().max(500).optional(),
   }),
+  /** Votes that are durable, many at once. For agents with the feature `batches`. */
+  z.strictObject({ type: z.literal('votesAccepted'), fences: z.array(Fence).max(MAX_VOTE_BATCH) }),
   z.strictObject({ type: z.literal('upload'), fence: Fence, put: SignedRequest.optional() }),
   /** With `file`, an agent that does not have the file fetches it first. */
   z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256, file: ModelDelivery.optional() }),
@@ -161,6 +179,21 @@ export const VoteMessage = z.strictObject({
 });
 export type VoteMessage = z.infer<typeof VoteMessage>;
 
+/**
+ * A whole batch of votes on one job under one signature, in the order of its leaves: who has all of them needs none of their
+ * paths. Sent only to a coordinator that has sent `runs`, and so knows it.
+ */
+export const VotesMessage = z.strictObject({
+  type: z.literal('votes'),
+  job: JobId,
+  signature: Signature,
+  votes: z
+    .array(z.strictObject(VoteMessage.pick({ fence: true, shard: true, output: true, bytes: true, seconds: true }).shape))
+    .min(2)
+    .max(MAX_VOTE_BATCH),
+});
+export type VotesMessage = z.infer<typeof VotesMessage>;
+
 /** Agent to coordinator. */
 export const FromAgent = z.discriminatedUnion('type', [
   z.strictObject({
@@ -172,6 +205,7 @@ export const FromAgent = z.discriminatedUnion('type', [
     vitals: Vitals.optional(),
   }),
   VoteMessage,
+  VotesMessage,
   z.strictObject({
     type: z.literal('attemptFailed'),
     fence: Fence,

@@ -76,6 +76,31 @@ export function inclusionProof(leafHashes: readonly Uint8Array[], index: number,
   return proof.reverse();
 }
 
+/** Root and audit paths of all leaves, in one pass: for a batch that is handed out whole. */
+export function treeOf(
+  leafHashes: readonly Uint8Array[],
+  sha256: Sha256Function,
+): { root: Uint8Array; proof: (index: number) => Uint8Array[] } {
+  const levels: (readonly Uint8Array[])[] = [leafHashes];
+  for (let level = leafHashes; level.length > 1;) {
+    const above: Uint8Array[] = [];
+    for (let i = 0; i < level.length; i += 2) {
+      const left = level[i] ?? EMPTY;
+      const right = level[i + 1];
+      // A last node without a sibling is carried upwards unhashed.
+      above.push(right === undefined ? left : nodeHash(left, right, sha256));
+    }
+    levels.push(above);
+    level = above;
+  }
+  return {
+    root: levels.at(-1)?.[0] ?? sha256(EMPTY),
+    proof(index) {
+      return levels.flatMap((level, height) => level[Math.floor(index / 2 ** height) ^ 1] ?? []);
+    },
+  };
+}
+
 /** Where a leaf claims to stand, and the path that is to prove it. */
 export interface Inclusion {
   readonly leafHash: Uint8Array;

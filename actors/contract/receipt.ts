@@ -43,14 +43,11 @@ export interface VoteStatement {
 
 /** The bytes that a vote's signature covers. Takes these fields and no others, whatever else the object carries. */
 export function voteBytes({ job, shard, fence, module, inputDigest, output }: VoteStatement): Uint8Array {
-  return signedText('corpgrid.vote.v1', {
-    job,
-    shard,
-    fence: { epoch: fence.epoch, seq: fence.seq },
-    module,
-    inputDigest,
-    output: { sha256: output.sha256, size: output.size },
-  });
+  // Written out because every vote passes here several times; a test holds it equal to canonicalJson.
+  return encoder.encode(
+    `corpgrid.vote.v1\0{"fence":{"epoch":${fence.epoch},"seq":${fence.seq}},"inputDigest":${JSON.stringify(inputDigest)},"job":${JSON.stringify(job)},` +
+      `"module":${JSON.stringify(module)},"output":{"sha256":${JSON.stringify(output.sha256)},"size":${output.size}},"shard":${shard}}`,
+  );
 }
 
 /** All that an execution depends on besides its module. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { canonicalJson } from '#runtime/identity/canonical.ts';
 
 import { fromHex, toHex } from './hex.ts';
-import { inclusionProof, leafHash, merkleRoot, rootFrom, type Sha256Function } from './merkle.ts';
+import { leafHash, rootFrom, treeOf, type Sha256Function } from './merkle.ts';
 import { Sha256 } from './primitives.ts';
 
 /**
@@ -38,8 +38,8 @@ export function batchVotes(votes: readonly Uint8Array[], sha256: Sha256Function)
   if (votes.length < 2 || votes.length > MAX_VOTE_BATCH) throw new RangeError(`a batch of ${votes.length} votes`);
   const leaves = votes.map((vote) => leafHash(vote, sha256));
   const size = leaves.length;
-  const places = leaves.map((_, index) => ({ size, index, proof: inclusionProof(leaves, index, sha256).map(toHex) }));
-  return { bytes: batchBytes(merkleRoot(leaves, sha256), size), places };
+  const { root, proof } = treeOf(leaves, sha256);
+  return { bytes: batchBytes(root, size), places: leaves.map((_, index) => ({ size, index, proof: proof(index).map(toHex) })) };
 }
 
 /** The bytes that the signature of this vote covers: its own, or those of its batch. Null when the place cannot be. */

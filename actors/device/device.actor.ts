@@ -1,5 +1,5 @@
 import { laneOfCommand } from '#actors/contract/agent-lanes.ts';
-import type { AgentHello, FromAgent, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
+import type { AgentHello, FromAgent, RunCommand, ToAgent, VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
 import type { GenerationFailure } from '#actors/contract/generation.ts';
@@ -38,6 +38,31 @@ const COMMAND_WITHIN_MS = 10_000;
 const MOST_WAITING = 16_384;
 const STALLED_MS = 10_000;
 
+/** What agents say that take many commands in one message, and votes' answers likewise. */
+const BATCHES = 'batches';
+
+/** What one message carries at most: the link slices larger ones, and takes none of more than 8 MiB. */
+const PARCEL_BYTES = 1_048_576;
+const BODY_BYTES = 1_024;
+
+/** Cuts commands into messages of a size that the link is quick with. */
+function inParcels(commands: readonly RunCommand[]): RunCommand[][] {
+  const parcels: RunCommand[][] = [];
+  let room = 0;
+  for (const one of commands) {
+    const bytes = BODY_BYTES * (1 + one.input.length) + one.args.reduce((sum, text) => sum + 3 * text.length, 0);
+    room -= bytes;
+    const last = parcels.at(-1);
+    if (last !== undefined && room >= 0) {
+      last.push(one);
+    } else {
+      parcels.push([one]);
+      room = PARCEL_BYTES - bytes;
+    }
+  }
+  return parcels;
+}
+
 type Offer = Extract<FromAgent, { type: 'offer' }>;
 
 interface Running {
@@ -60,7 +85,12 @@ export const deviceActor = defineActor({
     /** Slots that placement has used up and no job has sent a command for. */
     const leased = new Map<string, { readonly job: string; readonly fence: Fence; readonly timer: Timer }>();
     /** Of running attempts: the newest thing that their job has to answer. A job that starts anew is told again. */
-    const unanswered = new Map<string, VoteMessage | Offer>();
+    const unanswered = new Map<string, VoteMessage | VotesMessage | Offer>();
+    /** Commands that go out together at the end of the turn. */
+    let runs: RunCommand[] = [];
+    let turnEnds = false;
+    /** The feed knows how this device is. */
+    let isShown = true;
     /** Votes of an earlier session that may come once more, because nobody knows whether they arrived. */
     const resent = new Set(hello.held.map(fenceText));
     const generations = new Map<string, GenerationRef>();
@@ -118,7 +148,15 @@ export const deviceActor = defineActor({
     }
 
     function changed(): void {
-      args.feed.device(summary());
+      isShown = false;
+      endTurn();
+    }
+
+    /** Behind what already waits for this actor, so that what belongs together goes out together. */
+    function endTurn(): void {
+      if (turnEnds) return;
+      turnEnds = true;
+      context.self.turnEnded();
     }
 
     /** Down the link, or in line for it. An agent that reads nothing for long is worth less than the memory of its commands. */
@@ -138,6 +176,24 @@ export const deviceActor = defineActor({
         if (backlog.moved === moved && !suspended) return link.close('the agent does not keep up');
         watchBacklog();
       });
+    }
+
+    /** One message for each job; an agent that does not know batches gets them one by one. */
+    function sendRuns(): void {
+      const waiting = runs;
+      runs = [];
+      const batches = Map.groupBy(waiting, ({ job, module, framed }) => `${job} ${module.sha256} ${framed}`);
+      for (const batch of [...batches.values()].flatMap(inParcels)) {
+        const [first] = batch;
+        if (first === undefined) continue;
+        if (!features.has(BATCHES) || batch.length === 1) {
+          for (const one of batch) command(one);
+          continue;
+        }
+        const { partition, job, kind, module, framed, limits } = first;
+        const shards = batch.map(({ fence, shard, args: argv, input, inputDigest }) => ({ fence, shard, args: argv, input, inputDigest }));
+        command({ type: 'runs', partition, job, kind, module, framed, limits, shards });
+      }
     }
 
     function release(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): Running | undefined {
@@ -162,7 +218,7 @@ export const deviceActor = defineActor({
       const key = fenceText(message.fence);
       const known = unanswered.get(key);
       // The agent repeats what it heard nothing of: the first may have been lost on its way to the coordinator of its job.
-      const again = known?.type === 'vote' && known.signature === message.signature;
+      const again = known !== undefined && known.type !== 'offer' && known.signature === message.signature;
       if (running.has(key)) unanswered.set(key, message);
       tellVote(message, resent.delete(key) || again);
     }
@@ -170,6 +226,22 @@ export const deviceActor = defineActor({
     function tellVote(message: VoteMessage, again: boolean): void {
       const { publicKey, principal, trusted } = row;
       args.jobs().vote({ message, device, publicKey, principal, trusted, from: context.self, again });
+    }
+
+    function votes(message: VotesMessage): void {
+      let again = false;
+      for (const { fence } of message.votes) {
+        const key = fenceText(fence);
+        const known = unanswered.get(key);
+        again ||= resent.delete(key) || (known !== undefined && known.type !== 'offer' && known.signature === message.signature);
+        if (running.has(key)) unanswered.set(key, message);
+      }
+      tellVotes(message, again);
+    }
+
+    function tellVotes(message: VotesMessage, again: boolean): void {
+      const { publicKey, principal, trusted } = row;
+      args.jobs().votes({ message, device, publicKey, principal, trusted, from: context.self, again });
     }
 
     function offer(message: Offer): void {
@@ -195,6 +267,8 @@ export const deviceActor = defineActor({
           return;
         case 'vote':
           return vote(message);
+        case 'votes':
+          return votes(message);
         case 'offer':
           return offer(message);
         case 'attemptFailed': {
@@ -289,13 +363,25 @@ export const deviceActor = defineActor({
         leased.get(key)?.timer.cancel();
         leased.delete(key);
         running.set(key, { job, index, fence });
-        if (!command(message)) return;
-        if (running.size === 1) renewLease();
+        runs.push(message);
         changed();
+        if (running.size === 1) renewLease();
       },
       stopAttempt({ partition, fence, reason }) {
+        sendRuns();
         command({ type: 'stop', partition, fence, reason });
         release(fence, 'none');
+      },
+      turnEnded() {
+        turnEnds = false;
+        sendRuns();
+        if (!isShown) args.feed.device(summary());
+        isShown = true;
+      },
+      votesAccepted(fences) {
+        if (features.has(BATCHES)) command({ type: 'votesAccepted', fences });
+        else for (const fence of fences) command({ type: 'voteSettled', fence, outcome: 'accepted' });
+        for (const fence of fences) release(fence, 'accepted');
       },
       voteSettled({ fence, outcome, reason }) {
         command({ type: 'voteSettled', fence, outcome, ...(reason === undefined ? {} : { reason: reason.slice(0, 500) }) });
@@ -358,11 +444,14 @@ export const deviceActor = defineActor({
       reportHeld(job) {
         const held = [...running.values()].filter((a) => a.job === job);
         if (held.length > 0) args.jobs().report(held.map((attempt) => ({ attempt, held: true, device: context.self })));
+        const batches = new Set<VotesMessage>();
         for (const { fence } of held) {
           const message = unanswered.get(fenceText(fence));
           if (message?.type === 'vote') tellVote(message, true);
+          if (message?.type === 'votes') batches.add(message);
           if (message?.type === 'offer') offer(message);
         }
+        for (const message of batches) tellVotes(message, true);
       },
       drain(on) {
         row = { ...row, state: on ? 'draining' : 'present' };

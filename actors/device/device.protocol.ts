@@ -19,6 +19,10 @@ export const DeviceProtocol = protocol('device', {
   run: tell<RunCommand>(),
   stopAttempt: tell<{ partition: number; fence: Fence; reason: 'cancelled' | 'superseded' | 'paused' }>(),
   voteSettled: tell<{ fence: Fence; outcome: 'accepted' | 'refused'; reason?: string }>(),
+  /** Votes that are durable. */
+  votesAccepted: tell<Fence[]>(),
+  /** From itself, behind what already waits: commands of one turn go out together, and the feed hears once. */
+  turnEnded: tell(),
   upload: tell<{ fence: Fence; put?: SignedRequest }>(),
   /** From the link: a message that was parsed against the contract. `consumed` gives the agent its credit back. */
   fromAgent: tell<{ message: FromAgent; consumed: () => void }>(),

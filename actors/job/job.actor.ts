@@ -1,3 +1,4 @@
+import type { RunCommand } from '#actors/contract/agent-link.ts';
 import { mapShardCount } from '#actors/contract/job-spec.ts';
 import type { JobSummary } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
@@ -9,7 +10,7 @@ import type { QuorumProtocol } from '#actors/quorum/quorum.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { ShardArgs } from '#actors/shard/shard.actor.ts';
 import type { ShardProtocol, ShardRef } from '#actors/shard/shard.protocol.ts';
-import type { ActiveJob, JobRow, VoteRow } from '#actors/store/store.ts';
+import type { ActiveJob, JobRow, Lease, VoteRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
@@ -19,7 +20,7 @@ import { JobProtocol } from './job.protocol.ts';
 import { jobSummary } from './job-view.ts';
 import { makeManifest, type Sealed } from './manifest.ts';
 import { reviewPass } from './review-pass.ts';
-import { inputDigest, isMergeShard, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
+import { inputDigest, isMergeShard, moduleAddresses, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
 
 /** After a coordinator was lost, devices get this long to come back with the attempts that they hold. */
 const GRACE_MS = 10_000;
@@ -71,6 +72,9 @@ export const jobActor = defineActor({
     const shards = new Map<number, ShardRef>();
     /** Attempts from before this life that no device has come back with, by the number of their fence. */
     const unclaimed = new Map<number, ActiveJob['attempts'][number]>();
+    const tools = { objects: services.objects, addressOf: moduleAddresses(services.objects, () => context.clock.now()) };
+    /** Of shards that are being worked on. */
+    const digests = new Map<number, string>();
     let working = false;
     let reviews = 0;
     const trust = await services.patiently(() => args.book.page(job.spec.module.sha256));
@@ -96,7 +100,7 @@ export const jobActor = defineActor({
         book: args.book,
         auditSecret: args.auditSecret,
         // Only the merge shard reads them: collecting them costs as much as the job has shards.
-        inputDigest: (index) => inputDigest(job.spec, index, isMergeShard(job.spec, index) ? mapOutputs() : []),
+        inputDigest: (index) => digests.get(index) ?? inputDigest(job.spec, index, isMergeShard(job.spec, index) ? mapOutputs() : []),
         moduleOf: (spec, index) => moduleOf(spec, index).sha256,
         onVoted: (index, vote) => voted(index, vote),
       },
@@ -164,7 +168,7 @@ export const jobActor = defineActor({
             epoch,
             index,
             owner: context.self,
-            command: (lease) => runCommand(job, lease, isMergeShard(job.spec, index) ? mapOutputs() : [], services.objects),
+            command,
           },
         });
         shards.set(index, ref);
@@ -172,9 +176,18 @@ export const jobActor = defineActor({
       return ref;
     }
 
+    async function command(lease: Lease): Promise<RunCommand> {
+      const isMerge = isMergeShard(job.spec, lease.index);
+      const made = await runCommand(job, lease, isMerge ? mapOutputs() : [], tools);
+      // What the merge shard reads may still be corrected.
+      if (!isMerge) digests.set(lease.index, made.inputDigest);
+      return made;
+    }
+
     function settleShard(index: number, reason: 'superseded' | 'cancelled' | 'paused'): void {
       shards.get(index)?.settled(reason);
       shards.delete(index);
+      digests.delete(index);
     }
 
     function summary(): JobSummary {
@@ -283,6 +296,9 @@ export const jobActor = defineActor({
       },
       vote(vote) {
         quorum.vote(vote);
+      },
+      votes(votes) {
+        quorum.votes(votes);
       },
       offer(offer) {
         quorum.offer(offer);

@@ -1,6 +1,6 @@
 import type { JobSnapshot, JobSummary } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
-import type { AttemptEvent, AttemptReport, IncomingVote, OutputOffer, PlacedLease } from '#actors/job/jobs.protocol.ts';
+import type { AttemptEvent, AttemptReport, IncomingVote, IncomingVotes, OutputOffer, PlacedLease } from '#actors/job/jobs.protocol.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
@@ -8,6 +8,7 @@ import type { Ref } from '#runtime/kernel/ref.ts';
 export const JobProtocol = protocol('job', {
   leased: tell<PlacedLease[]>(),
   vote: tell<IncomingVote>(),
+  votes: tell<IncomingVotes>(),
   offer: tell<OutputOffer>(),
   attempt: tell<AttemptEvent>(),
   report: tell<AttemptReport[]>(),

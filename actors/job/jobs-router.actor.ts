@@ -36,6 +36,7 @@ export const jobsRouterActor = defineActor({
       created: (id) => cluster.tellJob(id, 'created', id),
       leased: (placed) => perJob(placed, ({ lease }) => lease.job, 'leased'),
       vote: (vote) => cluster.tellJob(vote.message.job, 'vote', vote),
+      votes: (votes) => cluster.tellJob(votes.message.job, 'votes', votes),
       offer: (offer) => cluster.tellJob(offer.job, 'offer', offer),
       attempt: (event) => cluster.tellJob(event.job, 'attempt', event),
       report: (reports) => perJob(reports, ({ attempt }) => attempt.job, 'report'),

@@ -8,7 +8,7 @@ import type { JobArgs } from './job.actor.ts';
 import type { JobProtocol, JobRef } from './job.protocol.ts';
 import type { createTrustBook } from '#actors/quorum/trust-book.ts';
 import { partitionOf } from '#actors/store/partition.ts';
-import { JobsProtocol, type IncomingVote } from './jobs.protocol.ts';
+import { JobsProtocol, type IncomingVote, type IncomingVotes } from './jobs.protocol.ts';
 
 export interface JobsArgs extends Omit<JobArgs, 'job' | 'epoch' | 'book' | 'auditSecret'> {
   readonly makeBook: typeof createTrustBook;
@@ -102,6 +102,12 @@ export const jobsActor = defineActor({
       vote.from.voteSettled({ fence: message.fence, outcome: 'refused', reason });
     }
 
+    /** The job is not open: nobody will ask where they stand in their batch. */
+    function singly({ message, ...rest }: IncomingVotes): IncomingVote[] {
+      const { job, signature } = message;
+      return message.votes.map((vote) => ({ ...rest, message: { type: 'vote', job, signature, ...vote } }));
+    }
+
     return {
       created(id) {
         wake(id);
@@ -118,6 +124,10 @@ export const jobsActor = defineActor({
       vote(vote) {
         const job = live.get(vote.message.job);
         if (job?.vote(vote) !== 'accepted') refuseLate(vote);
+      },
+      votes(votes) {
+        const job = live.get(votes.message.job);
+        if (job?.votes(votes) !== 'accepted') for (const vote of singly(votes)) refuseLate(vote);
       },
       offer(offer) {
         const job = live.get(offer.job);

@@ -1,4 +1,4 @@
-import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import type { VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
 import type { Submission } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
@@ -26,6 +26,11 @@ export interface IncomingVote {
   readonly from: DeviceRef;
   /** It may have come before, to a life of the job that did not answer: no offence if it is on record already. */
   readonly again: boolean;
+}
+
+/** A whole batch of votes as it came from a device. */
+export interface IncomingVotes extends Omit<IncomingVote, 'message'> {
+  readonly message: VotesMessage;
 }
 
 /** An agent asks for leave to upload an output that is too large for its vote. */
@@ -60,6 +65,7 @@ export const JobsProtocol = protocol('jobs', {
   created: tell<string>(),
   leased: tell<PlacedLease[]>(),
   vote: tell<IncomingVote>(),
+  votes: tell<IncomingVotes>(),
   offer: tell<OutputOffer>(),
   attempt: tell<AttemptEvent>(),
   report: tell<AttemptReport[]>(),

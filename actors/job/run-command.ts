@@ -42,8 +42,35 @@ async function bodyOf(output: ShardOutput, objects: Objects): Promise<Body> {
   return { ...ref, get: await objects.presignGet(ref, URL_TTL_SECONDS) };
 }
 
+/** An address that was signed is given out again for so long; it stays good for days after. */
+const SIGN_AGAIN_MS = 3_600_000;
+
+/** Makes addresses of modules, which all shards of a job share: signing one for every shard would cost more than the shard does. */
+export function moduleAddresses(objects: Objects, now: () => number): (module: ObjectRef) => Promise<Body> {
+  const signed = new Map<string, { readonly at: number; readonly body: Promise<Body> }>();
+  return (module) => {
+    const known = signed.get(module.sha256);
+    if (known !== undefined && now() - known.at < SIGN_AGAIN_MS) return known.body;
+    const body = bodyOf({ ref: module, bytes: null }, objects);
+    signed.set(module.sha256, { at: now(), body });
+    // A store that signed nothing is asked again.
+    body.catch(() => signed.delete(module.sha256));
+    return body;
+  };
+}
+
+export interface CommandTools {
+  readonly objects: Objects;
+  readonly addressOf: (module: ObjectRef) => Promise<Body>;
+}
+
 /** The command that carries out one lease. */
-export async function runCommand(job: JobRow, lease: Lease, outputs: readonly ShardOutput[], objects: Objects): Promise<RunCommand> {
+export async function runCommand(
+  job: JobRow,
+  lease: Lease,
+  outputs: readonly ShardOutput[],
+  { objects, addressOf }: CommandTools,
+): Promise<RunCommand> {
   const { spec } = job;
   return {
     type: 'run',
@@ -52,7 +79,7 @@ export async function runCommand(job: JobRow, lease: Lease, outputs: readonly Sh
     job: job.id,
     shard: lease.index,
     kind: spec.kind,
-    module: await bodyOf({ ref: moduleOf(spec, lease.index), bytes: null }, objects),
+    module: await addressOf(moduleOf(spec, lease.index)),
     args: argumentsOf(spec, lease.index),
     input: await Promise.all(inputsOf(spec, lease.index, outputs).map((o) => bodyOf(o, objects))),
     framed: isMergeShard(spec, lease.index),

@@ -14,6 +14,8 @@ import { PlacementBook } from './placement.state.ts';
 /** Shards claimed in one transaction at most. */
 const BATCH = 500;
 /** Nothing may hang on a lost wake-up: look at everything this often even when nobody called. */
+/** After a claim others wait so long for company, unless there is room for a whole batch. */
+const GATHER_MS = 10;
 const SWEEP_MS = 1_000;
 const STANDINGS_MS = 10_000;
 
@@ -32,6 +34,8 @@ export const placementActor = defineActor({
     /** Sessions that ended during the claim in flight. */
     const departed = new Map<string, DeviceRef>();
     let claiming = false;
+    let lastClaimAt = Number.NEGATIVE_INFINITY;
+    let gathering = false;
     let again = false;
 
     function deliver(leases: readonly Lease[]): void {
@@ -49,6 +53,17 @@ export const placementActor = defineActor({
     function claim(): void {
       if (claiming) {
         again = true;
+        return;
+      }
+      // Slots come free one after the other: taken together they cost one transaction.
+      const wait = lastClaimAt + GATHER_MS - context.clock.now();
+      if (wait > 0 && book.freeSlots() < BATCH) {
+        if (gathering) return;
+        gathering = true;
+        context.after(wait, () => {
+          gathering = false;
+          claim();
+        });
         return;
       }
       const at = context.clock.wall();
@@ -70,6 +85,7 @@ export const placementActor = defineActor({
       };
       context.pipe(services.store.claim(request), (result) => {
         claiming = false;
+        lastClaimAt = context.clock.now();
         if (!result.ok) {
           // PostgreSQL may be restarting. The sweep tries again.
           services.log.warn({ error: result.error }, 'claim failed');

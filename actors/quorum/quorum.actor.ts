@@ -1,6 +1,7 @@
+import type { VotesMessage } from '#actors/contract/agent-link.ts';
 import { maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
-import { fenceText, MIB, type ObjectRef, type SignedRequest } from '#actors/contract/primitives.ts';
-import type { IncomingVote, OutputOffer } from '#actors/job/jobs.protocol.ts';
+import { fenceText, MIB, type Fence, type ObjectRef, type SignedRequest } from '#actors/contract/primitives.ts';
+import type { IncomingVote, IncomingVotes, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
 import { RefusalQuota } from '#actors/refusal-quota.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
@@ -17,7 +18,15 @@ import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state
 import { countedVotes, review, votesByShard } from './review.ts';
 import type { AppTrust, TrustBook } from './trust-book.ts';
 import { whyUnreachable } from './unreachable.ts';
-import { refusalByHash, refusalByLease, refusalBySignature, rememberingVerify, type KnownLease } from './vote-checks.ts';
+import {
+  openBatch,
+  refusalByHash,
+  refusalByLease,
+  refusalBySignature,
+  rememberingVerify,
+  type Claim,
+  type KnownLease,
+} from './vote-checks.ts';
 
 /** How long the leave to upload one output is good. */
 const UPLOAD_TTL_SECONDS = 3_600;
@@ -25,6 +34,8 @@ const UPLOAD_TTL_SECONDS = 3_600;
 const RECHECK_MS = 5_000;
 /** Changes of a review in one go: fewer than the ledger takes at once. */
 const REVIEW_BATCH = 2_000;
+
+const NOTHING_STORED: ReadonlyMap<string, ObjectRef | null> = new Map();
 
 export interface QuorumArgs extends Rows {
   readonly services: Services;
@@ -91,9 +102,15 @@ export const quorumActor = defineActor({
     }
 
     function submit(change: Change, settled: (outcome: Outcome) => void): void {
-      context.pipe(services.ledger.submit(change), (result) => {
+      submitAll([change], ([outcome]) => {
+        if (outcome !== undefined) settled(outcome);
+      });
+    }
+
+    function submitAll(changes: readonly Change[], settled: (outcomes: readonly Outcome[]) => void): void {
+      context.pipe(Promise.all(changes.map((change) => services.ledger.submit(change))), (result) => {
         if (result.ok) {
-          if (result.value.standings !== undefined) trust.keep(result.value.standings);
+          for (const { standings } of result.value) if (standings !== undefined) trust.keep(standings);
           return settled(result.value);
         }
         // Another coordinator owns the job now: nothing that this actor knows is true any more.
@@ -130,7 +147,39 @@ export const quorumActor = defineActor({
       return vote.trusted ? learned : [{ device: vote.device, kind: 'voted' }, ...learned];
     }
 
+    /** What a vote decides, to be made durable; what follows from it once it is. */
+    interface Counting {
+      readonly vote: IncomingVote;
+      readonly change: Change;
+      /** Answers whether the vote counts. */
+      readonly settled: (outcome: Outcome) => boolean;
+    }
+
     function count(vote: IncomingVote, lease: KnownLease): void {
+      const { change, settled } = counting(vote, lease);
+      submit(change, (outcome) => {
+        if (settled(outcome)) vote.from.voteSettled({ fence: vote.message.fence, outcome: 'accepted' });
+      });
+    }
+
+    /** Votes of one device that came together: one answer of the ledger, and one to the device. */
+    function countAll(counted: readonly Counting[]): void {
+      const [first] = counted;
+      if (first === undefined) return;
+      submitAll(
+        counted.map(({ change }) => change),
+        (outcomes) => {
+          const accepted: Fence[] = [];
+          for (const [n, { vote, settled }] of counted.entries()) {
+            const outcome = outcomes[n];
+            if (outcome !== undefined && settled(outcome)) accepted.push(vote.message.fence);
+          }
+          if (accepted.length > 0) first.vote.from.votesAccepted(accepted);
+        },
+      );
+    }
+
+    function counting(vote: IncomingVote, lease: KnownLease): Counting {
       const { message, device } = vote;
       const index = message.shard;
       trust.meet(device, vote.principal, vote.trusted);
@@ -148,7 +197,8 @@ export const quorumActor = defineActor({
       const lessons = rule.type === 'belief' ? { lessons: { app: trust.app, learned: lessonsFor(vote, ballot, verdict) } } : {};
       cast.set(fenceText(message.fence), message.signature);
       waiting.set(index, waiting.get(index) ?? []);
-      submit({ ...change, ...accepted, ...lessons }, (outcome) => {
+
+      function settled(outcome: Outcome): boolean {
         // What this actor knows came from a database that has lost it: a new life reads what there is.
         if (outcome.forgotten) throw new Error(`the database has lost votes on shard ${index}`);
         if (!outcome.applied) {
@@ -160,9 +210,9 @@ export const quorumActor = defineActor({
           cast.delete(fenceText(message.fence));
           if (shard !== undefined) open.open(shard);
           refuse(vote, 'the attempt had ended before its vote came');
-          return next(index);
+          next(index);
+          return false;
         }
-        vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
         args.onVoted(index, row);
         owner.counted({ index });
         if (decision === 'another' || decision === 'core') {
@@ -171,9 +221,11 @@ export const quorumActor = defineActor({
           owner.reopened({ index });
         }
         if (verdict.decision === 'unreachable' && !isAsked) stuck.add(index);
-        if (decision !== 'accept') return next(index);
-        settle(index, ballot, verdict, shard);
-      });
+        if (decision === 'accept') settle(index, ballot, verdict, shard);
+        else next(index);
+        return true;
+      }
+      return { vote, change: { ...change, ...accepted, ...lessons }, settled };
     }
 
     /** A durable decision; a coin that nobody could foresee may call for a check before it is told. */
@@ -209,18 +261,25 @@ export const quorumActor = defineActor({
       });
     }
 
-    function judgeVote(vote: IncomingVote, stored: VoteRow['output'] | null): void {
+    function judgeVote(vote: IncomingVote, stored: ObjectRef | null, proven: boolean | null = null): void {
+      const counted = judged(vote, stored, proven);
+      if (counted !== null) count(vote, counted);
+    }
+
+    /** The lease under which the vote counts; null: it waits, or was answered. `proven`: what the check of its whole batch said. */
+    function judged(vote: IncomingVote, stored: ObjectRef | null, proven: boolean | null): KnownLease | null {
       const { message } = vote;
       const queue = waiting.get(message.shard);
       if (queue !== undefined) {
-        queue.push(() => judgeVote(vote, stored));
-        return;
+        queue.push(() => judgeVote(vote, stored, proven));
+        return null;
       }
       const fence = fenceText(message.fence);
       const lease = leases.get(fence);
       // It counted, and the answer was lost with a session or a life of this actor: the same vote gets the same answer.
       if (vote.again && lease?.device === vote.device && cast.get(fence) === message.signature) {
-        return void vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
+        vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
+        return null;
       }
       const reason =
         refusalByLease(message, {
@@ -232,17 +291,40 @@ export const quorumActor = defineActor({
         }) ??
         refusalByCredit(vote.device) ??
         refusalByHash(message, stored) ??
-        signatureRefusal(
-          message,
-          vote.publicKey,
-          {
-            module: args.moduleOf(job.spec, message.shard),
-            inputDigest: args.inputDigest(message.shard) ?? '',
-          },
-          verifyBatch,
-        );
-      if (reason === null && lease !== undefined) return count(vote, lease);
+        (proven === null
+          ? signatureRefusal(message, vote.publicKey, claimOf(message.shard), verifyBatch)
+          : proven
+            ? null
+            : 'the signature is not valid for this vote');
+      if (reason === null && lease !== undefined) return lease;
       refuse(vote, reason ?? 'no such lease');
+      return null;
+    }
+
+    function claimOf(index: number): Claim {
+      return { module: args.moduleOf(job.spec, index), inputDigest: args.inputDigest(index) ?? '' };
+    }
+
+    function judgeBatch({ message, ...sender }: IncomingVotes, stored: ReadonlyMap<string, ObjectRef | null>): void {
+      const { proven, votes } = openBatch(message, sender.publicKey, claimOf);
+      const counted: Counting[] = [];
+      for (const one of votes) {
+        const vote = { ...sender, message: one };
+        const output = stored.get(one.output.sha256) ?? null;
+        if (vote.again) {
+          admit(vote, output);
+          continue;
+        }
+        const lease = judged(vote, output, proven);
+        if (lease !== null) counted.push(counting(vote, lease));
+      }
+      countAll(counted);
+    }
+
+    /** Outputs of these votes that did not travel with them, as the store measured them. */
+    async function measured(message: VotesMessage): Promise<ReadonlyMap<string, ObjectRef | null>> {
+      const names = new Set(message.votes.filter(({ bytes }) => bytes === undefined).map(({ output }) => output.sha256));
+      return new Map(await Promise.all(Array.from(names, async (name) => [name, await services.objects.head(name)] as const)));
     }
 
     function refusalByCredit(device: string): string | null {
@@ -274,7 +356,7 @@ export const quorumActor = defineActor({
     }
 
     /** Of shards that were settled before this actor's life nothing is known here, and a vote on one may come once more. */
-    function recall(vote: IncomingVote, stored: VoteRow['output'] | null): void {
+    function recall(vote: IncomingVote, stored: ObjectRef | null): void {
       const { job: id, shard, signature, fence } = vote.message;
       context.pipe(
         services.patiently(() => services.store.votesOf(id, shard)),
@@ -287,7 +369,7 @@ export const quorumActor = defineActor({
       );
     }
 
-    function admit(vote: IncomingVote, stored: VoteRow['output'] | null): void {
+    function admit(vote: IncomingVote, stored: ObjectRef | null): void {
       if (vote.again && !leases.has(fenceText(vote.message.fence))) recall(vote, stored);
       else judgeVote(vote, stored);
     }
@@ -364,6 +446,13 @@ export const quorumActor = defineActor({
         context.pipe(services.objects.head(vote.message.output.sha256), (result) => {
           if (!result.ok) throw result.error;
           admit(vote, result.value);
+        });
+      },
+      votes(votes) {
+        if (votes.message.votes.every(({ bytes }) => bytes !== undefined)) return judgeBatch(votes, NOTHING_STORED);
+        context.pipe(measured(votes.message), (result) => {
+          if (!result.ok) throw result.error;
+          judgeBatch(votes, result.value);
         });
       },
       review: reviewed,

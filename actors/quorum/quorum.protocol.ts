@@ -1,4 +1,4 @@
-import type { IncomingVote, OutputOffer } from '#actors/job/jobs.protocol.ts';
+import type { IncomingVote, IncomingVotes, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { AttemptRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
@@ -34,6 +34,7 @@ export const QuorumProtocol = protocol('quorum', {
   /** Attempts that may vote from now on. Told before their commands go out. */
   leased: tell<Pick<AttemptRow, 'fence' | 'shardId' | 'index' | 'device'>[]>(),
   vote: tell<IncomingVote>(),
+  votes: tell<IncomingVotes>(),
   /** Leave to upload is given to the holder of the lease, for one hash, within the job's output limit. */
   offer: tell<OutputOffer>(),
   /** Before anything is built on accepted results: judges them again with today's credit of their voters. */

@@ -1,7 +1,7 @@
-import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import type { VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
 import { INLINE_LIMIT, type Fence, type ObjectRef } from '#actors/contract/primitives.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
-import { signedBytes } from '#actors/contract/vote-batch.ts';
+import { batchVotes, signedBytes } from '#actors/contract/vote-batch.ts';
 import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { verify } from '#runtime/identity/verify.ts';
 
@@ -75,13 +75,32 @@ export function rememberingVerify(check: Verify = verify): Verify {
   };
 }
 
-/** Then the signature, of the key that the session proved, over everything that the vote claims. */
-export function refusalBySignature(
-  message: VoteMessage,
+/** What a vote on a shard signs besides its own words. */
+export interface Claim {
+  readonly module: string;
+  readonly inputDigest: string;
+}
+
+/** The votes of a whole batch, each with its place, and whether the one signature over them is the key's. */
+export function openBatch(
+  { job, signature, votes }: VotesMessage,
   publicKey: string,
-  claim: { module: string; inputDigest: string },
-  verifyBatch: Verify = verify,
-): string | null {
+  claimOf: (index: number) => Claim,
+): { readonly proven: boolean; readonly votes: readonly VoteMessage[] } {
+  const statements = votes.map(({ shard, fence, output }) => voteBytes({ job, shard, fence, output, ...claimOf(shard) }));
+  const { bytes, places } = batchVotes(statements, sha256);
+  const proven = verify(signature, bytes, publicKey);
+  return {
+    proven,
+    votes: votes.map((vote, n) => {
+      const batch = places[n];
+      return { type: 'vote', job, signature, ...vote, ...(batch === undefined ? {} : { batch }) };
+    }),
+  };
+}
+
+/** Then the signature, of the key that the session proved, over everything that the vote claims. */
+export function refusalBySignature(message: VoteMessage, publicKey: string, claim: Claim, verifyBatch: Verify = verify): string | null {
   const own = voteBytes({
     job: message.job,
     shard: message.shard,

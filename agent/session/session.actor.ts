@@ -1,7 +1,14 @@
 import { loadavg, freemem } from 'node:os';
 
 import { laneOfReport } from '#actors/contract/agent-lanes.ts';
-import type { AgentHello, Capabilities, FromAgent, RunCommand, ToAgent } from '#actors/contract/agent-link.ts';
+import {
+  commandsOf,
+  type AgentHello,
+  type Capabilities,
+  type FromAgent,
+  type RunCommand,
+  type ToAgent,
+} from '#actors/contract/agent-link.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
 import type { AttemptArgs } from '#agent/attempt/attempt.actor.ts';
@@ -10,7 +17,7 @@ import type { Executor } from '#agent/executors/executor.ts';
 import type { ModelsProtocol, ModelsRef } from '#agent/models/models.protocol.ts';
 import type { ModelsArgs } from '#agent/models/models.actor.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
-import { defineActor, type ActorDefinition, type Settled } from '#runtime/kernel/actor.ts';
+import { defineActor, type ActorDefinition, type Settled, type Timer } from '#runtime/kernel/actor.ts';
 import { Backlog } from '#runtime/link/backlog.ts';
 import type { LinkClient, LinkClientOptions } from '#runtime/link/client.ts';
 import type { Log } from '#runtime/observe/log.ts';
@@ -18,10 +25,14 @@ import type { Log } from '#runtime/observe/log.ts';
 import type { Epochs } from './epochs.ts';
 import type { Journal } from './journal.ts';
 import { createVoteSigner } from '#agent/attempt/vote-signer.ts';
+import { inBatches } from './vote-batches.ts';
 import { SessionProtocol } from './session.protocol.ts';
 
 /** A vote that was not settled for this long is sent again: its answer may have been lost with its reader. */
 const RESEND_MS = 60_000;
+
+/** Votes of one batch that reach the journal within this go out in one message. */
+const GATHER_MS = 10;
 
 /** What the session wants to hear of its link. */
 export type LinkEvents = Required<
@@ -77,6 +88,9 @@ export const sessionActor = defineActor({
     /** Votes handed to the link in this session; the others are sent as soon as it takes them. */
     const sent = new Map<string, number>();
     let connected = false;
+    let gathering: Timer | null = null;
+    /** The grid has sent a batch of commands in this session, so it knows batches of votes. */
+    let takesBatches = false;
     let beats = 0;
     let vitals = args.vitals;
     const signer = createVoteSigner({ key: args.key, slots: args.capabilities.slots, after: (ms, run) => context.after(ms, run) });
@@ -119,13 +133,22 @@ export const sessionActor = defineActor({
     }
 
     function sendVotes(): void {
-      for (const vote of journal.pending()) {
-        const key = fenceText(vote.fence);
-        const at = sent.get(key);
-        if (at !== undefined && context.clock.now() - at < RESEND_MS) continue;
-        if (!send(vote)) return;
-        sent.set(key, context.clock.now());
+      const due = journal.pending().filter(({ fence }) => {
+        const at = sent.get(fenceText(fence));
+        return at === undefined || context.clock.now() - at >= RESEND_MS;
+      });
+      for (const { message, fences } of takesBatches ? inBatches(due) : due.map((vote) => ({ message: vote, fences: [vote.fence] }))) {
+        if (!send(message)) return;
+        for (const fence of fences) sent.set(fenceText(fence), context.clock.now());
       }
+    }
+
+    /** The others of its batch are being written to the journal. */
+    function sendSoon(): void {
+      gathering ??= context.after(GATHER_MS, () => {
+        gathering = null;
+        if (connected) sendVotes();
+      });
     }
 
     function beat(): void {
@@ -200,10 +223,20 @@ export const sessionActor = defineActor({
       if (stoppedEarly.size > STOPS_REMEMBERED && oldest !== undefined) stoppedEarly.delete(oldest);
     }
 
+    async function settle(fence: Fence): Promise<void> {
+      sent.delete(fenceText(fence));
+      await stopAttempt(fence);
+      await journal.settle(fence);
+    }
+
     async function obey(message: ToAgent): Promise<void> {
       switch (message.type) {
         case 'run':
           return run(message);
+        case 'runs':
+          takesBatches = true;
+          for (const command of commandsOf(message)) await run(command);
+          return;
         case 'stop':
           // A stop from a lower epoch may be a zombie's: the attempt's owner of today will say so itself.
           if (await epochs.admit(message.partition, message.fence.epoch)) await stop(message.fence);
@@ -211,10 +244,11 @@ export const sessionActor = defineActor({
         case 'voteSettled': {
           const key = fenceText(message.fence);
           if (message.outcome === 'refused') log.warn({ fence: key, reason: message.reason }, 'the grid refused a vote');
-          sent.delete(key);
-          await stopAttempt(message.fence);
-          return journal.settle(message.fence);
+          return settle(message.fence);
         }
+        case 'votesAccepted':
+          for (const fence of message.fences) await settle(fence);
+          return;
         case 'upload':
           attempts.get(fenceText(message.fence))?.ref.upload(message.put ?? null);
           return;
@@ -262,6 +296,7 @@ export const sessionActor = defineActor({
         if (!resumed) {
           backlog.clear();
           models.abandon();
+          takesBatches = false;
           sent.clear();
           for (const { ref } of attempts.values()) ref.offerAgain();
         }
@@ -292,7 +327,8 @@ export const sessionActor = defineActor({
         if (!attempts.has(fenceText(vote.fence))) return;
         await journal.add(vote);
         attempts.delete(fenceText(vote.fence));
-        sendVotes();
+        if (takesBatches && vote.batch !== undefined) sendSoon();
+        else sendVotes();
       },
       failed({ fence, job, shard, reason }) {
         if (!attempts.delete(fenceText(fence))) return;

@@ -11,30 +11,57 @@ import { startGrid, type Grid } from '#tests/support/grid.ts';
 
 import { type Benchmark, type Findings, median, rounded } from './benchmark.ts';
 import { openCommitRate, type CommitRate } from './commit-rate.ts';
+import { bareSql } from './dispatch/bare-sql.ts';
+import { bullMq } from './dispatch/bullmq.ts';
+import { graphileWorker } from './dispatch/graphile.ts';
 import { uploadWordCount } from './examples.ts';
 import { startInstantAgent, type InstantAgent } from './instant-agent.ts';
 
-const DEVICES = 8;
-const SLOTS = 64;
+const DEVICES = 100;
+const SLOTS = 16;
 const CONNECTIONS = 32;
 const QUORUMS = [1, 2] as const;
-/** Sizes the jobs of the rounds, and warms every code path up. */
-const TRIAL_SHARDS = 1_000;
+/** Warms every code path up. */
+const TRIAL_SHARDS = 2_000;
 const JOB_LIMIT_MS = 120_000;
+
+/** What is divided by what. */
+const RATIOS = {
+  'dispatch/bareSql': ['quorum1ShardsPerSecond', 'bareSqlQuorum1PerSecond'],
+  'dispatchQuorum2/bareSql': ['quorum2ShardsPerSecond', 'bareSqlQuorum2PerSecond'],
+  'dispatch/graphile': ['quorum1ShardsPerSecond', 'graphilePerSecond'],
+  'dispatch/graphileConsume': ['quorum1ShardsPerSecond', 'graphileConsumePerSecond'],
+  'dispatch/bullMq': ['quorum1ShardsPerSecond', 'bullMqPerSecond'],
+  'dispatch/bullMqConsume': ['quorum1ShardsPerSecond', 'bullMqConsumePerSecond'],
+  'dispatch/commit32': ['quorum1ShardsPerSecond', 'commit32PerSecond'],
+  'dispatchQuorum2/commit32': ['quorum2ShardsPerSecond', 'commit32PerSecond'],
+} as const;
+
+const TARGETS = {
+  'dispatch/bareSql': { atLeast: 0.6 },
+  'dispatchQuorum2/bareSql': { atLeast: 0.5 },
+  'dispatch/graphile': { atLeast: 1 },
+  'dispatch/bullMq': { atLeast: 3 },
+};
 
 /** A round's figures, by their names. */
 type Round = Record<string, number>;
 
 /**
  * From submitting a job to its seal, through the real coordinator in a process of its own: ledger, actors and link over
- * loopback, embedded PostgreSQL. The devices live in this process and answer at once, so what is measured is the grid.
- * Beside it, in turn with it, what one-row commits this disk does on the same server.
+ * loopback, embedded PostgreSQL that syncs. The devices live in this process and answer at once, each over a WebSocket of
+ * its own, with votes signed as agents sign them; the coordinator checks every signature. So what is measured is the grid.
+ *
+ * In turn with it, on the same server and disk, with as many shards or jobs: one-row commits; the same work in bare SQL,
+ * without actors, sockets or signatures; graphile-worker at its fastest; BullMQ on a Redis that syncs as well. All are
+ * measured from the first row or job that is handed in to the last that is done.
  */
 export const dispatch: Benchmark = {
-  about: 'submit → sealed shards/s through the whole control plane, beside the commit rate of this disk',
+  about: 'submit → sealed shards/s through the whole control plane, beside bare SQL, graphile-worker and BullMQ on the same disk',
   async run({ quick, note }) {
-    const rounds = quick ? 3 : 5;
-    const seconds = quick ? 1.5 : 4;
+    const rounds = quick ? 1 : 3;
+    const seconds = quick ? 1.5 : 3;
+    const shards = quick ? 10_000 : 20_000;
     note(`starting a grid and ${DEVICES} devices with ${SLOTS} slots each`);
     const grid = await startGrid();
     const agents: InstantAgent[] = [];
@@ -44,26 +71,43 @@ export const dispatch: Benchmark = {
     try {
       const { token } = (await grid.client.post('/api/tokens', { name: 'bench', uses: DEVICES })) as { token: string };
       for (let n = 0; n < DEVICES; n++) agents.push(await startInstantAgent({ url: grid.url, token, name: `bench-${n}`, slots: SLOTS }));
-      commits = await openBaseline(grid).catch((error: unknown) => {
+      commits = await openCommitRate(await databaseOf(grid), CONNECTIONS).catch((error: unknown) => {
         absent['commit rate'] = error instanceof Error ? error.message : String(error);
         return null;
       });
       const module = await uploadWordCount(grid.client);
-      const trial = new Map<number, number>();
-      for (const quorum of QUORUMS) trial.set(quorum, await shardsPerSecond(desk, module, { shards: TRIAL_SHARDS, quorum }));
+      for (const quorum of QUORUMS) await shardsPerSecond(desk, module, { shards: TRIAL_SHARDS, quorum });
+      const url = await databaseOf(grid);
 
       const measured: Round[] = [];
       for (let n = 1; n <= rounds; n++) {
-        const round: Round = {};
-        if (commits !== null) {
-          round['commit1PerSecond'] = await commits.measure(1, seconds);
-          round['commit32PerSecond'] = await commits.measure(CONNECTIONS, seconds);
+        const round: Round = { shards };
+        const baseline = async (name: string, measure: () => Promise<Round>): Promise<void> => {
+          try {
+            Object.assign(round, await measure());
+          } catch (error) {
+            absent[name] = error instanceof Error ? error.message : String(error);
+          }
+        };
+        const rate = commits;
+        if (rate !== null) {
+          await baseline('commit rate', async () => ({
+            commit1PerSecond: await rate.measure(1, seconds),
+            commit32PerSecond: await rate.measure(CONNECTIONS, seconds),
+          }));
         }
         for (const quorum of QUORUMS) {
-          const shards = Math.min(50_000, Math.max(500, Math.round((trial.get(quorum) ?? 0) * seconds)));
-          round[`quorum${quorum}Shards`] = shards;
           round[`quorum${quorum}ShardsPerSecond`] = await shardsPerSecond(desk, module, { shards, quorum });
+          await baseline('bare SQL', async () => ({ [`bareSqlQuorum${quorum}PerSecond`]: await bareSql(url, shards, quorum) }));
         }
+        await baseline('graphile-worker', async () => {
+          const { endToEnd, consume } = await graphileWorker(url, shards);
+          return { graphilePerSecond: endToEnd, graphileConsumePerSecond: consume };
+        });
+        await baseline('BullMQ', async () => {
+          const { endToEnd, consume } = await bullMq(shards);
+          return { bullMqPerSecond: endToEnd, bullMqConsumePerSecond: consume };
+        });
         note(
           `round ${n} of ${rounds}: ${Object.entries(round)
             .map(([name, value]) => `${name} ${Math.round(value)}`)
@@ -83,10 +127,10 @@ export const dispatch: Benchmark = {
   },
 };
 
-async function openBaseline(grid: Grid): Promise<CommitRate> {
+async function databaseOf(grid: Grid): Promise<string> {
   const url = process.env['DATABASE_URL'] ?? (await runningUrl(path.join(grid.folder, 'data')));
   if (url === null) throw new Error('the server of the grid was not found');
-  return openCommitRate(url, CONNECTIONS);
+  return url;
 }
 
 /** Submits a job over socket.io and waits until the feed says that it is sealed. */
@@ -125,15 +169,10 @@ function findingsOf(rounds: readonly Round[], absent: Record<string, string>): F
   const figures: Record<string, number> = { devices: DEVICES, slots: DEVICES * SLOTS, rounds: rounds.length };
   for (const name of Object.keys(rounds[0] ?? {})) figures[name] = rounded(median(rounds.map((round) => round[name] ?? Number.NaN)));
   const ratios: Record<string, number> = {};
-  for (const baseline of ['commit1', 'commit32']) {
-    for (const quorum of QUORUMS) {
-      const quotients = rounds.map(
-        (round) => (round[`quorum${quorum}ShardsPerSecond`] ?? Number.NaN) / (round[`${baseline}PerSecond`] ?? Number.NaN),
-      );
-      // Of each round by itself: a disk that is busy for a while slows both sides down.
-      if (absent['commit rate'] === undefined)
-        ratios[`dispatch${quorum === 1 ? '' : `Quorum${quorum}`}/${baseline}`] = rounded(median(quotients));
-    }
+  for (const [name, [ours, theirs]] of Object.entries(RATIOS)) {
+    // Of each round by itself: a disk that is busy for a while slows both sides down.
+    const quotients = rounds.map((round) => (round[ours] ?? Number.NaN) / (round[theirs] ?? Number.NaN));
+    if (quotients.every(Number.isFinite)) ratios[name] = rounded(median(quotients));
   }
-  return { figures, ratios, targets: {}, absent };
+  return { figures, ratios, targets: TARGETS, absent };
 }

@@ -2,15 +2,19 @@ import { WebSocket } from 'ws';
 
 import {
   ToAgent,
+  commandsOf,
   type AgentHello,
   type Capabilities,
   type EnrolReply,
   type FromAgent,
   type RunCommand,
+  type VoteMessage,
 } from '#actors/contract/agent-link.ts';
 import { enrolBytes } from '#actors/contract/enrolment.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
+import { inBatches } from '#agent/session/vote-batches.ts';
+import { createVoteSigner } from '#agent/attempt/vote-signer.ts';
 import { realHost } from '#runtime/host.ts';
 import { sha256Hex } from '#runtime/identity/digest.ts';
 import { generateKeyPair } from '#runtime/identity/keys.ts';
@@ -23,7 +27,7 @@ const VITALS: Vitals = { power: 'mains', owner: 'unwatched', celsius: null, disk
 const OUTPUT = new TextEncoder().encode('done');
 const REF = { sha256: sha256Hex(OUTPUT), size: OUTPUT.length };
 
-/** A device that answers every command at once: the real link, a real key, real signatures, and no work in between. */
+/** A device that answers every command at once: the real link, a real key, votes signed as agents sign them, and no work in between. */
 export interface InstantAgent {
   readonly device: string;
   /** Votes that the grid refused, by reason: none, unless something is broken. */
@@ -54,6 +58,8 @@ export async function startInstantAgent({ url, token, name, slots }: InstantAgen
   address.protocol = 'ws:';
   const refused: string[] = [];
   const opened = Promise.withResolvers<void>();
+  const made: VoteMessage[] = [];
+  const signer = createVoteSigner({ key, slots, after: (ms, run) => setTimeout(run, ms) });
 
   const link = createLinkClient<ToAgent, FromAgent>({
     host: realHost(),
@@ -66,15 +72,19 @@ export async function startInstantAgent({ url, token, name, slots }: InstantAgen
     onOpen: () => opened.resolve(),
     onRefused: (reason) => opened.reject(new Error(`the grid refuses the agent: ${reason}`)),
     onMessage(message) {
-      if (message.type === 'run') link.send(voteOn(message));
+      if (message.type === 'run') void vote(message);
+      if (message.type === 'runs') for (const command of commandsOf(message)) void vote(command);
       if (message.type === 'voteSettled' && message.outcome === 'refused') refused.push(message.reason ?? '');
     },
   });
   const beats = setInterval(() => link.send({ type: 'beat', load: 0, memoryFreeBytes: MEMORY, running: slots }), BEAT_MS);
 
-  function voteOn({ fence, job, shard, module, inputDigest }: RunCommand): FromAgent {
-    const signature = hex(key.sign(voteBytes({ job, shard, fence, module: module.sha256, inputDigest, output: REF })));
-    return { type: 'vote', fence, job, shard, output: REF, bytes: OUTPUT, seconds: 0, signature };
+  async function vote({ fence, job, shard, module, inputDigest }: RunCommand): Promise<void> {
+    const signed = await signer.sign(voteBytes({ job, shard, fence, module: module.sha256, inputDigest, output: REF }));
+    if (made.push({ type: 'vote', fence, job, shard, output: REF, bytes: OUTPUT, seconds: 0, ...signed }) === 1)
+      queueMicrotask(() => {
+        for (const { message } of inBatches(made.splice(0))) link.send(message);
+      });
   }
 
   async function close(): Promise<void> {
@@ -102,6 +112,7 @@ function capabilitiesOf(hostname: string, slots: number): Capabilities {
     slots,
     kinds: ['wasm'],
     gpus: [],
+    features: ['batches'],
     models: [],
   };
 }

@@ -99,6 +99,10 @@ interface Answer {
   readonly bytes: Uint8Array;
 }
 
+const ignore = (): void => {};
+/** What the owner of the quorum is never asked for here. */
+const JOB_ONLY = { leased: ignore, vote: ignore, votes: ignore, offer: ignore, attempt: ignore };
+
 function answerOf(text: string): Answer {
   const bytes = new TextEncoder().encode(text);
   return { bytes, output: { sha256: sha256Hex(bytes), size: bytes.length } };
@@ -151,12 +155,8 @@ const ownerActor = defineActor({
         args: quorum(context.self),
       }),
     );
-    const ignore = (): void => {};
     return {
-      leased: ignore,
-      vote: ignore,
-      offer: ignore,
-      attempt: ignore,
+      ...JOB_ONLY,
       /** Ends it: nothing else is ever reported here. */
       report: () => context.stop(),
       counted: ignore,

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { choosePort } from '#runtime/database/embedded/free-port.ts';
 import { realHost } from '#runtime/host.ts';
 
-/** A real Redis that keeps nothing on disk. */
+/** A real Redis. Unless it is durable it keeps nothing on disk. */
 export interface RedisServer {
   readonly url: string;
   readonly port: number;
@@ -22,11 +22,13 @@ export interface RedisServer {
   end(): Promise<void>;
 }
 
-export async function startRedis({ password }: { password?: string } = {}): Promise<RedisServer> {
+/** `durable`: every write is in a synced log before it is answered. */
+export async function startRedis({ password, durable = false }: { password?: string; durable?: boolean } = {}): Promise<RedisServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'corpgrid-redis-'));
   const port = await choosePort(realHost(), null);
   const secret = password === undefined ? [] : ['--requirepass', password];
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, ...secret];
+  const log = durable ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no'];
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', ...log, '--dir', folder, ...secret];
   let child: ChildProcess | null = null;
   let ended: Promise<unknown> = Promise.resolve();
 

@@ -1,10 +1,12 @@
-import type { FromAgent, RunCommand, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
+import { commandsOf, type FromAgent, type RunCommand, type ToAgent, type VoteMessage } from '#actors/contract/agent-link.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
+import { batchVotes } from '#actors/contract/vote-batch.ts';
 import { holdSession } from '#actors/device/held-session.ts';
 import type { DevicesRef } from '#actors/device/devices.protocol.ts';
-import { sha256Hex } from '#runtime/identity/digest.ts';
+import { inBatches } from '#agent/session/vote-batches.ts';
+import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 import type { LinkSession } from '#runtime/link/session.ts';
@@ -26,6 +28,7 @@ const CAPABILITIES = {
   kinds: ['wasm'],
   gpus: [],
   models: [],
+  features: ['batches'],
 } satisfies Parameters<typeof helloOf>[0];
 
 const VITALS = { power: 'mains', owner: 'unwatched', celsius: null, diskFreeBytes: null, gpuUsedBytes: [] } satisfies Vitals;
@@ -42,6 +45,7 @@ function helloOf(
     kinds: ('wasm' | 'inference')[];
     gpus: [];
     models: [];
+    features: string[];
   },
   held: RunCommand['fence'][],
 ) {
@@ -63,6 +67,8 @@ export class SimulatedDevice {
   readonly #running = new Map<string, RunCommand>();
   #link: { toGrid(message: FromAgent): void; cut(reason: string): void } | null = null;
   #generation = 0;
+  /** Done, and waiting for others to be signed together with. */
+  #gathering: { readonly command: RunCommand; readonly output: Uint8Array }[] = [];
 
   constructor(options: { id: string; key: KeyPair; host: Host; devices: DevicesRef; answer: Answer }) {
     this.id = options.id;
@@ -87,7 +93,7 @@ export class SimulatedDevice {
       if (this.#generation === generation) this.#link = null;
       onClosed(reason, []);
     };
-    const held = [...this.#running.values(), ...this.#unsettled.values()].map((c) => c.fence);
+    const held = [...this.#running.values(), ...this.#unsettled.values(), ...this.#gathering.map((g) => g.command)].map((c) => c.fence);
     const hello = helloOf(CAPABILITIES, held);
     const session: LinkSession<FromAgent, ToAgent> = {
       id: `${this.id}-${generation}`,
@@ -117,7 +123,9 @@ export class SimulatedDevice {
   /** The session ends; what was being computed goes on unless the power goes as well. */
   cut(options: { loseWork: boolean }): void {
     this.#link?.cut('cut by the simulation');
-    if (options.loseWork) this.#running.clear();
+    if (!options.loseWork) return;
+    this.#running.clear();
+    this.#gathering = [];
   }
 
   send(message: FromAgent): void {
@@ -134,11 +142,41 @@ export class SimulatedDevice {
 
   #obey(message: ToAgent): void {
     if (message.type === 'run') this.#run(message);
+    if (message.type === 'runs') for (const command of commandsOf(message)) this.#run(command);
+    if (message.type === 'votesAccepted') for (const fence of message.fences) this.#settle(fenceText(fence), 'accepted', undefined);
     if (message.type === 'stop') this.#running.delete(fenceText(message.fence));
-    if (message.type === 'voteSettled') {
-      this.#unsettled.delete(fenceText(message.fence));
-      this.settled.push({ fence: fenceText(message.fence), outcome: message.outcome, reason: message.reason });
-    }
+    if (message.type === 'voteSettled') this.#settle(fenceText(message.fence), message.outcome, message.reason);
+  }
+
+  #settle(fence: string, outcome: string, reason: string | undefined): void {
+    this.#unsettled.delete(fence);
+    this.settled.push({ fence, outcome, reason });
+  }
+
+  /** What was done in the meantime gets one signature; by itself a vote is signed as it always was. */
+  #voteTogether(): void {
+    const done = this.#gathering.splice(0);
+    if (done.length === 1) for (const { command, output } of done) this.#send(this.vote(command, output));
+    if (done.length < 2) return;
+    const votes = done.map(({ command, output }) => this.vote(command, output));
+    const statements = done.map(({ command, output }) => {
+      const { job, shard, fence, inputDigest } = command;
+      const ref = { sha256: sha256Hex(output), size: output.length };
+      return voteBytes({ job, shard, fence, module: command.module.sha256, inputDigest, output: ref });
+    });
+    const { bytes, places } = batchVotes(statements, sha256);
+    const signature = Buffer.from(this.key.sign(bytes)).toString('hex');
+    const signed = votes.map((vote, n) => {
+      const batch = places[n];
+      return { ...vote, signature, ...(batch === undefined ? {} : { batch }) };
+    });
+    for (const vote of signed) this.#unsettled.set(fenceText(vote.fence), vote);
+    for (const { message } of inBatches(signed)) this.send(message);
+  }
+
+  #send(vote: VoteMessage): void {
+    this.#unsettled.set(fenceText(vote.fence), vote);
+    this.send(vote);
   }
 
   #run(command: RunCommand): void {
@@ -151,6 +189,10 @@ export class SimulatedDevice {
       if (answer === null) return;
       if (answer === 'fails')
         return this.send({ type: 'attemptFailed', fence: command.fence, job: command.job, shard: command.shard, reason: 'simulated' });
+      if (answer.spoil === undefined && this.#host.random() < 0.5) {
+        if (this.#gathering.push({ command, output: answer.output }) === 1) this.#host.scheduler.after(50, () => this.#voteTogether());
+        return;
+      }
       const vote = this.vote(command, answer.output);
       this.#unsettled.set(key, vote);
       this.send(answer.spoil?.(vote) ?? vote);

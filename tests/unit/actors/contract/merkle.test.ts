@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { fromHex, toHex } from '#actors/contract/hex.ts';
-import { inclusionProof, leafHash, merkleRoot, verifyInclusion } from '#actors/contract/merkle.ts';
+import { inclusionProof, leafHash, merkleRoot, treeOf, verifyInclusion } from '#actors/contract/merkle.ts';
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 
@@ -34,6 +34,29 @@ function rootByDefinition(hashes: readonly Uint8Array[]): Uint8Array {
 
 const leavesOf = (count: number): Uint8Array[] =>
   Array.from({ length: count }, (_, i) => leafHash(new TextEncoder().encode(`leaf ${i}`), sha256));
+
+describe('a whole tree at once', () => {
+  it('has the root and the paths that are made one by one', () => {
+    for (let count = 0; count <= 33; count++) {
+      const leaves = leavesOf(count);
+      const { root, proof } = treeOf(leaves, sha256);
+      expect(toHex(root)).toBe(toHex(merkleRoot(leaves, sha256)));
+      for (let i = 0; i < count; i++) expect(proof(i).map(toHex)).toEqual(inclusionProof(leaves, i, sha256).map(toHex));
+    }
+  });
+});
+
+describe('hex', () => {
+  it('is what bytes become and come back from, and nothing else is read', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        expect(toHex(bytes)).toBe(Buffer.from(bytes).toString('hex'));
+        expect(fromHex(toHex(bytes))).toEqual(new Uint8Array(bytes));
+      }),
+    );
+    for (const text of ['a', 'abc', 'AB', 'g0', '0g', ' 0', '\u0130\u0130', 'é0']) expect(() => fromHex(text)).toThrow(RangeError);
+  });
+});
 
 describe('the root', () => {
   it('of nothing is the hash of nothing', () => {

@@ -12,6 +12,7 @@ import {
   voteBytes,
 } from '#actors/contract/receipt.ts';
 import { batchBytes, batchVotes, MAX_VOTE_BATCH, signedBytes, VoteBatch } from '#actors/contract/vote-batch.ts';
+import { canonicalJson } from '#runtime/identity/canonical.ts';
 import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { generateKeyPair } from '#runtime/identity/keys.ts';
 import { verify } from '#runtime/identity/verify.ts';
@@ -37,6 +38,14 @@ function proves(vote: Uint8Array, batch: VoteBatch | undefined): boolean {
   const signed = signedBytes(vote, batch, sha256);
   return signed !== null && verify(signature, signed, key.publicKey);
 }
+
+describe('the bytes of a vote', () => {
+  it('are the canonical JSON of its statement', () => {
+    const { job, shard, fence, module, inputDigest, output } = statement(7);
+    const text = `corpgrid.vote.v1\0${canonicalJson({ output, inputDigest, module, fence, shard, job })}`;
+    expect(new TextDecoder().decode(voteBytes(statement(7)))).toBe(text);
+  });
+});
 
 describe('a batch of votes', () => {
   it('proves each of them with one signature, and a single vote is signed as it always was', () => {

@@ -1,9 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
-import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import { VotesMessage, type VoteMessage } from '#actors/contract/agent-link.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
 import { batchVotes } from '#actors/contract/vote-batch.ts';
-import { refusalByHash, refusalByLease, refusalBySignature, rememberingVerify, type VoteContext } from '#actors/quorum/vote-checks.ts';
+import {
+  openBatch,
+  refusalByHash,
+  refusalByLease,
+  refusalBySignature,
+  rememberingVerify,
+  type VoteContext,
+} from '#actors/quorum/vote-checks.ts';
 import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
 import { generateKeyPair } from '#runtime/identity/keys.ts';
 import { verify } from '#runtime/identity/verify.ts';
@@ -129,5 +136,46 @@ describe('votes of one batch', () => {
     expect(refused(batched(0, { batch: { ...first, proof: [] } }))).toMatch(/cannot stand/);
     expect(refused(batched(0), generateKeyPair().publicKey)).toMatch(/signature/);
     expect(refused(vote({ signature }))).toMatch(/signature/);
+  });
+});
+
+describe('a whole batch', () => {
+  const shards = [1, 2, 3];
+  const output = { sha256: sha256Hex(bytes), size: bytes.length };
+  const votes = shards.map((shard) => ({ fence: { epoch: 7, seq: shard }, shard, output, bytes, seconds: 1 }));
+  const signed = batchVotes(
+    votes.map(({ fence: at, shard }) => voteBytes({ job: JOB, shard, fence: at, ...claim, output })),
+    sha256,
+  );
+  const message: VotesMessage = { type: 'votes', job: JOB, signature: Buffer.from(key.sign(signed.bytes)).toString('hex'), votes };
+  const claimOf = (): typeof claim => claim;
+
+  it('is proven by its one signature, and leaves each vote a proof of its own', () => {
+    const opened = openBatch(message, key.publicKey, claimOf);
+    expect(opened.proven).toBe(true);
+    for (const one of opened.votes) expect(refusalBySignature(one, key.publicKey, claim)).toBeNull();
+  });
+
+  it.each([
+    ['with its votes in another order', { votes: votes.toReversed() }],
+    ['with a vote left out', { votes: votes.slice(1) }],
+    ['with a vote put in', { votes: [...votes, { fence: { epoch: 7, seq: 9 }, shard: 4, output, bytes, seconds: 1 }] }],
+    ['with another result', { votes: votes.map((one) => ({ ...one, output: { ...output, size: 1 } })) }],
+    ['under another fence', { votes: votes.map((one) => ({ ...one, fence: { epoch: 8, seq: one.shard } })) }],
+    ['on another job', { job: '6b5d3f0a-8f5e-4b0e-9f3e-2b1d6c7a8e91' }],
+  ])('proves nothing %s', (_name, change) => {
+    expect(openBatch({ ...message, ...change }, key.publicKey, claimOf).proven).toBe(false);
+  });
+
+  it('proves nothing for another key, input or module', () => {
+    expect(openBatch(message, generateKeyPair().publicKey, claimOf).proven).toBe(false);
+    expect(openBatch(message, key.publicKey, () => ({ ...claim, inputDigest: 'c'.repeat(64) })).proven).toBe(false);
+    expect(openBatch(message, key.publicKey, () => ({ ...claim, module: 'c'.repeat(64) })).proven).toBe(false);
+  });
+
+  it('is bounded: one vote is no batch, and thousands are too many', () => {
+    expect(VotesMessage.safeParse({ ...message, votes: votes.slice(1, 2) }).success).toBe(false);
+    expect(VotesMessage.safeParse({ ...message, votes: Array.from({ length: 4_097 }, () => votes[0]) }).success).toBe(false);
+    expect(VotesMessage.safeParse(message).success).toBe(true);
   });
 });
