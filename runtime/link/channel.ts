@@ -1,10 +1,11 @@
 import type { Cancellable, Host } from '#runtime/kernel/host.ts';
-import { frameLayout, isHandshakeFrame, KIND, type FrameKind, type Header } from './frame.ts';
+import { createFrameBuffers } from './frame-buffers.ts';
+import { frameLayout, isHandshakeFrame, KIND, MAX_HEADER_BYTES, type FrameKind, type Header } from './frame.ts';
 import type { Inbox } from './inbox.ts';
 import type { Lane, PerLane } from './lane.ts';
 import { createLaneReader, type Arrived } from './lane-reader.ts';
 import { BATCH_SLACK, createLaneWriter, type LaneWriter, type Piece } from './lane-writer.ts';
-import type { LinkLimits } from './limits.ts';
+import { DEFAULT_LIMITS, type LinkLimits } from './limits.ts';
 import type { Outbox } from './outbox.ts';
 import { CLOSE, type SocketLike } from './socket.ts';
 import { FIRST_VERSION } from './version.ts';
@@ -75,6 +76,8 @@ export interface ChannelOptions {
 
 const NOTHING = new Uint8Array(0);
 const MAX_REASON_BYTES = 120;
+/** Of all links of the process. */
+const buffers = createFrameBuffers(DEFAULT_LIMITS.frameBytes + MAX_HEADER_BYTES, 32);
 
 export function createChannel({ host, limits, socket, version, generation, port }: ChannelOptions): Channel {
   const layout = frameLayout(version);
@@ -122,7 +125,9 @@ export function createChannel({ host, limits, socket, version, generation, port 
       controlAck: control.inbox.consumed,
       ack: data.inbox.consumed,
     };
-    socket.send(layout.write(header, body));
+    if (kind !== KIND.part) return socket.send(layout.write(header, body));
+    const frame = layout.write(header, body, buffers.take);
+    socket.send(frame, () => buffers.giveBack(frame));
   }
 
   function transmitPiece(lane: Lane, { kind, first, body }: Piece): void {
@@ -209,8 +214,8 @@ export function createChannel({ host, limits, socket, version, generation, port 
       case KIND.part: {
         const arrived = readers[header.lane].read(header.kind, header.first, body);
         const consumed = arrived === undefined ? 0 : port.arrived(header.lane, arrived);
-        // Version 1 wants to hear of whole messages only.
-        if (!ended && (arrived !== undefined || paced)) owe(consumed, paced ? body.length : (arrived?.bytes ?? 0));
+        // Version 1 wants to hear of whole messages only. A large message that is consumed whole frees more than its last piece.
+        if (!ended && (arrived !== undefined || paced)) owe(consumed, consumed > 0 || !paced ? (arrived?.bytes ?? 0) : body.length);
         return;
       }
       case KIND.ping:

@@ -39,18 +39,22 @@ const HANDSHAKE_KINDS = 16;
 /** How frames are laid out in one version of the wire. */
 export interface FrameLayout {
   readonly headerBytes: number;
-  write(header: Header, body: Uint8Array): Uint8Array;
+  /** `allocate` gives the bytes to write into: exactly as many as it is asked for. */
+  write(header: Header, body: Uint8Array, allocate?: (bytes: number) => Buffer): Buffer;
   /** The frame's header and body (a view). Throws `LinkViolation` for anything that is no frame of at most `maxBody` bytes of body. */
   read(data: Uint8Array, maxBody: number): { header: Header; body: Uint8Array };
 }
 
 const FIRST_HEADER_BYTES = 21;
 const SECOND_HEADER_BYTES = 32;
+export const MAX_HEADER_BYTES = SECOND_HEADER_BYTES;
+
+const fresh = (bytes: number): Buffer => Buffer.allocUnsafe(bytes);
 
 const first: FrameLayout = {
   headerBytes: FIRST_HEADER_BYTES,
-  write(header, body) {
-    const frame = Buffer.allocUnsafe(FIRST_HEADER_BYTES + body.length);
+  write(header, body, allocate = fresh) {
+    const frame = allocate(FIRST_HEADER_BYTES + body.length);
     frame.writeUInt8(header.kind, 0);
     frame.writeUInt32BE(header.generation, 1);
     frame.writeUInt32BE(header.frame, 5);
@@ -77,8 +81,8 @@ const first: FrameLayout = {
 
 const second: FrameLayout = {
   headerBytes: SECOND_HEADER_BYTES,
-  write(header, body) {
-    const frame = Buffer.allocUnsafe(SECOND_HEADER_BYTES + body.length);
+  write(header, body, allocate = fresh) {
+    const frame = allocate(SECOND_HEADER_BYTES + body.length);
     frame.writeUInt8(header.kind, 0);
     frame.writeUInt8(header.lane === 'control' ? 0 : 1, 1);
     frame.writeUInt32BE(header.generation, 2);

@@ -6,8 +6,11 @@
  * finds out by its own pings. `onMessage` and `onClose` are each called once, in the turn in which the socket is handed over.
  */
 export interface SocketLike {
-  /** Never throws; bytes for a closed socket go nowhere. */
-  send(data: Uint8Array): void;
+  /**
+   * Never throws; bytes for a closed socket go nowhere. `sent`: called at most once, when the socket looks at these bytes no more
+   * and the caller may use them again; a socket that keeps them does not call it.
+   */
+  send(data: Uint8Array, sent?: () => void): void;
   /** Orderly close. The other side gets what was sent before it. */
   close(code?: number, reason?: string): void;
   /** Drop it at once, without a farewell: for peers that do not answer any more. `close` is used where it is missing. */

@@ -12,9 +12,9 @@ export function wsSocket(ws: WebSocket): SocketLike {
   // An error is always followed by 'close'; without a listener it would end the process.
   ws.on('error', () => undefined);
   return {
-    send(data) {
+    send(data, sent) {
       // What cannot be sent any more is lost with the socket, and the link sends it again: nothing to report.
-      if (ws.readyState === ws.OPEN) ws.send(data, () => undefined);
+      if (ws.readyState === ws.OPEN) ws.send(data, () => sent?.());
     },
     close: (code = 1000, reason = '') => ws.close(code, Buffer.from(reason).subarray(0, 120)),
     abort: () => ws.terminate(),

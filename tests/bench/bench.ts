@@ -8,6 +8,7 @@ import { dispatch } from './dispatch.ts';
 import { failover } from './failover.ts';
 import { fencing } from './fencing.ts';
 import { leases } from './leases.ts';
+import { link } from './link.ts';
 import { placement } from './placement.ts';
 import { start } from './start.ts';
 import { trust } from './trust.ts';
@@ -22,6 +23,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   failover,
   fencing,
   leases,
+  link,
   placement,
   start,
   trust,

@@ -107,6 +107,13 @@ describe('acknowledgements', () => {
     expect(kindsFrom(pair.wire(), 'server')).toEqual([KIND.ack, KIND.ack]);
   });
 
+  it('go out at once for a large message, however small its last piece is', async () => {
+    const pair = await openPair();
+    pair.client.send({ n: 1, bytes: new Uint8Array(100_000) });
+    await pair.host.advance(20);
+    expect(headerOf(pair.wire().sent.findLast((frame) => frame.from === 'server')?.data ?? new Uint8Array(0)).ack).toBe(1);
+  });
+
   it('ride on what is sent anyway', async () => {
     const pair = await openPair({ onServerMessage: (note, session) => void session.send(note) });
     pair.client.send({ n: 1 });

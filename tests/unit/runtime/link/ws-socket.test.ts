@@ -136,6 +136,14 @@ describe('a link over WebSockets', () => {
     expect((await closed)[0]).toBe(1000);
   });
 
+  it('tells when what it was given to send may be used again', async () => {
+    const sent = new Promise<void>((resolve) => {
+      const ws = dial();
+      ws.once('open', () => wsSocket(ws).send(new Uint8Array(100_000), resolve));
+    });
+    await expect(sent).resolves.toBeUndefined();
+  });
+
   it('does not throw when it sends or closes too early or too late', async () => {
     const ws = dial();
     const socket = wsSocket(ws);
