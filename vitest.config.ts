@@ -21,6 +21,7 @@ export default defineConfig({
           name: 'integration',
           include: [
             'tests/integration/**/*.test.ts',
+            'tests/conformance/**/*.test.ts',
             'tests/faults/**/*.test.ts',
             'tests/e2e/**/*.test.ts',
             'tests/architecture/**/*.test.ts',

@@ -21,6 +21,9 @@ import { findFile, readFileBytes, saveFile } from './files.ts';
 const AT_ONCE = 32;
 const WRITE_EVERY = 50;
 const TRIES = 4;
+/** After a start the devices that offer a model come back one by one: so long a model that is not there may still come. */
+const FLEET_BACK_MS = 60_000;
+const FLEET_AGAIN_MS = 1_000;
 
 export type Endpoints = Readonly<Record<string, (context: OpenAiContext, call: Call) => Promise<Whole>>>;
 
@@ -35,6 +38,7 @@ export class Batches {
   readonly #endpoints: Endpoints;
   readonly #running = new Map<string, Running>();
   #closing = false;
+  #fleetBackUntil = 0;
 
   constructor(context: OpenAiContext, endpoints: Endpoints) {
     this.#context = context;
@@ -48,6 +52,7 @@ export class Batches {
   /** Goes on with what a coordinator before this one began. */
   async resume(): Promise<void> {
     const rows = await this.#context.args.services.store.openBatches();
+    this.#fleetBackUntil = this.#context.args.host.clock.now() + FLEET_BACK_MS;
     for (const row of rows) this.start(row);
   }
 
@@ -150,6 +155,11 @@ export class Batches {
       const requestId = randomId();
       const answer = await this.#ask(running, { by, body, requestId });
       if (running.cancelled || this.#closing) return null;
+      if (answer.status === 404 && this.#context.args.host.clock.now() < this.#fleetBackUntil) {
+        attempt -= 1;
+        await this.#pause(FLEET_AGAIN_MS);
+        continue;
+      }
       const later = answer.status === 429 || answer.status === 503;
       if (later && attempt < TRIES && !this.#isLate(running.batch)) {
         await this.#pause(Math.min(60_000, answer.retryAfterMs ?? 500 * 2 ** attempt));

@@ -4,7 +4,19 @@ import type { GenerationRequest, ModelTask } from '#actors/contract/generation.t
 
 import { BadChatRequest } from './errors.ts';
 import { badChatRequest } from './schema-errors.ts';
-import { Harmless, ModelName, optional, SamplingFields, samplingOf, StreamFields, Text, Token, TokenLimit } from './schema-parts.ts';
+import {
+  Harmless,
+  ModelName,
+  optional,
+  RunFields,
+  runOf,
+  SamplingFields,
+  samplingOf,
+  StreamFields,
+  Text,
+  Token,
+  TokenLimit,
+} from './schema-parts.ts';
 
 /** The requests of `/v1/completions`, `/v1/embeddings` and `/v1/rerank`. */
 
@@ -21,6 +33,7 @@ const CompletionBody = z.strictObject({
   echo: optional(z.boolean()),
   logprobs: optional(z.int().min(0).max(5)),
   suffix: optional(z.literal('')),
+  ...RunFields,
   ...Harmless,
 });
 
@@ -60,7 +73,7 @@ export function parseCompletionRequest(body: unknown, randomSeed: () => number):
     includeUsage: data.stream_options?.include_usage ?? false,
     n: data.n ?? 1,
     logprobs: data.logprobs != null,
-    requests: prompts.map((each) => ({ prompt: each, sampling })),
+    requests: prompts.map((each) => ({ prompt: each, sampling, ...runOf(data) })),
     echoes: prompts.map((each) => (echo && typeof each === 'string' ? each : '')),
   };
 }

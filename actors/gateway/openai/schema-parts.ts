@@ -45,6 +45,16 @@ export const StreamFields = {
   stream_options: optional(z.strictObject({ include_usage: optional(z.boolean()), include_obfuscation: optional(z.literal(false)) })),
 };
 
+/** How it is computed. Ours alone. */
+export const RunFields = {
+  /** Alone in its batch: the same request gives the same bytes on the same build, also when it has to go on elsewhere. */
+  deterministic: optional(z.boolean()),
+};
+
+export function runOf({ deterministic }: { readonly deterministic?: boolean | null | undefined }): { deterministic?: true } {
+  return deterministic === true ? { deterministic } : {};
+}
+
 type SamplingBody = { readonly [K in keyof typeof SamplingFields]?: z.output<(typeof SamplingFields)[K]> };
 
 /**

@@ -5,7 +5,18 @@ import type { ChatMessage, GenerationRequest, ToolChoice, ToolUse } from '#actor
 import { answerGrammar, UnsupportedAnswer } from './grammar/answer-grammar.ts';
 import { BadChatRequest } from './errors.ts';
 import { badChatRequest } from './schema-errors.ts';
-import { Harmless, ModelName, optional, SamplingFields, samplingOf, StreamFields, Text, TokenLimit } from './schema-parts.ts';
+import {
+  Harmless,
+  ModelName,
+  optional,
+  RunFields,
+  runOf,
+  SamplingFields,
+  samplingOf,
+  StreamFields,
+  Text,
+  TokenLimit,
+} from './schema-parts.ts';
 
 /**
  * `POST /v1/chat/completions`. Every field is either honoured or refused by name: a field that is dropped in silence gives an
@@ -81,6 +92,7 @@ const Body = z.strictObject({
   response_format: optional(ResponseFormat),
   service_tier: optional(z.enum(['auto', 'default'])),
   store: optional(z.boolean()),
+  ...RunFields,
   ...Harmless,
 });
 type Body = z.infer<typeof Body>;
@@ -203,6 +215,7 @@ export function parseChatRequest(body: unknown, randomSeed: () => number): ChatR
         logprobs: data.logprobs === true ? (data.top_logprobs ?? 0) : undefined,
         randomSeed,
       }),
+      ...runOf(data),
       ...(toolUse === undefined ? {} : { toolUse }),
       ...(grammar === undefined ? {} : { grammar }),
       ...(schema === undefined ? {} : { jsonSchema: JSON.stringify(schema) }),

@@ -37,9 +37,10 @@ export class ToolCallReader {
   /** What was held back, as nothing follows. */
   end(): AnswerPart[] {
     const rest = this.#state === 'head' ? MARK + this.#held : this.#state === 'text' ? this.#held : '';
+    const begun = this.#state === 'head';
     this.#held = '';
-    // Line breaks between calls are no content.
-    return rest === '' || (this.#calls > 0 && rest.trim() === '') ? [] : [{ type: 'content', text: rest }];
+    // Line breaks between calls are no content, and neither is a call behind others that the answer's limit cut off before its name.
+    return rest === '' || (this.#calls > 0 && (begun || rest.trim() === '')) ? [] : [{ type: 'content', text: rest }];
   }
 
   /** True when there may be more to find in what is held. */

@@ -17,6 +17,7 @@ import { createBatchOrder, queuedSequenceIds } from './batch-order.ts';
 import { type ChatTemplate, createChatTemplate } from './prompt.ts';
 import type { Evaluating } from './evaluating.ts';
 import type { LoadOptions } from './host-protocol.ts';
+import { bytesOfPiece } from './token-bytes.ts';
 
 /** Rows that the engine computes at once. Smaller answers a cancellation sooner, larger reads prompts faster. */
 const BATCH_SIZE = 512;
@@ -84,13 +85,14 @@ async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating):
       await model.dispose();
     };
     const encoder = new TextEncoder();
+    const vocabulary = model.fileInfo.metadata.tokenizer?.ggml;
     return {
       model,
       context,
       template,
       options,
       grammar: createGrammars(llama, model),
-      bytesOf: (token) => encoder.encode(model.detokenize([token])),
+      bytesOf: (token) => bytesOfPiece(vocabulary?.tokens[token] ?? '', vocabulary?.model) ?? encoder.encode(model.detokenize([token])),
       memoryBytes: Math.ceil(memoryBytes),
       dispose,
     };

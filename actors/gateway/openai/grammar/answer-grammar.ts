@@ -57,7 +57,8 @@ function callsIn(gbnf: Gbnf, { tools, choice, parallel }: ToolUse, json: string 
     return gbnf.rule('call', `${literal(CALL_NAME + JSON.stringify(tool.name) + CALL_ARGUMENTS)} ${parameters} ${literal(CALL_CLOSE)}`);
   });
   const body = gbnf.rule('calls', either(bodies));
-  const more = parallel ? ` (${literal(`\n${CALL_OPEN}`)} ${body})*` : '';
+  // Who names the function wants one call of it: a model that does not know when to end would call it until its last token.
+  const more = parallel && typeof choice === 'string' ? ` (${literal(`\n${CALL_OPEN}`)} ${body})*` : '';
   const rest = gbnf.rule('rest', `${literal(CALL_OPEN.slice(MARK.length))} ${body}${more}`);
   const calls = `${literal(MARK)} ${rest}`;
   if (choice !== 'auto') return calls;
