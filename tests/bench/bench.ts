@@ -6,6 +6,7 @@ import { type Benchmark, type Findings, missedOf } from './benchmark.ts';
 import { bridge } from './bridge.ts';
 import { dispatch } from './dispatch.ts';
 import { failover } from './failover.ts';
+import { fairness } from './fairness.ts';
 import { fencing } from './fencing.ts';
 import { leases } from './leases.ts';
 import { link } from './link.ts';
@@ -21,6 +22,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   bridge,
   dispatch,
   failover,
+  fairness,
   fencing,
   leases,
   link,
