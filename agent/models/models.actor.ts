@@ -1,6 +1,7 @@
 import type { FromAgent, ModelDelivery } from '#actors/contract/agent-link.ts';
 import type { StartEngine } from '#agent/executors/inference/engine-process.ts';
 import { createInferenceHost, type GenerationHandle, type InferenceHost } from '#agent/executors/inference/inference-host.ts';
+import type { GenerationOutcome, GenerationSink } from '#agent/executors/inference/running-generations.ts';
 import type { ModelFile } from '#agent/executors/inference/model-file.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 import type { Host } from '#runtime/kernel/host.ts';
@@ -122,6 +123,18 @@ export const modelsActor = defineActor({
       send({ type: 'modelState', model, state, memoryBytes, ...(reason === undefined ? {} : { reason }) });
     }
 
+    function tellEnd(generation: string, end: GenerationOutcome): void {
+      generations.delete(generation);
+      const { outcome, promptTokens, completionTokens, retryable } = end;
+      const more =
+        end.outcome === 'failed'
+          ? { code: end.code, reason: end.reason }
+          : end.cachedTokens === undefined
+            ? {}
+            : { cachedTokens: end.cachedTokens };
+      send({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable });
+    }
+
     function failed(generation: string, reason: string): void {
       const counts = { promptTokens: 0, completionTokens: 0 };
       send({ type: 'generationEnded', generation, outcome: 'failed', code: 'NOT_READY', ...counts, reason, retryable: true });
@@ -150,20 +163,22 @@ export const modelsActor = defineActor({
           {
             tokens: (from, tokens, text, logprobs) => outlet.add(from, tokens, text, logprobs),
             ended(end) {
-              generations.delete(generation);
               outlet.flush();
-              const { outcome, promptTokens, completionTokens, retryable } = end;
-              const more =
-                end.outcome === 'failed'
-                  ? { code: end.code, reason: end.reason }
-                  : end.cachedTokens === undefined
-                    ? {}
-                    : { cachedTokens: end.cachedTokens };
-              send({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable });
+              tellEnd(generation, end);
             },
           },
         );
         generations.set(generation, handle);
+      },
+      compute({ generation, model, task }) {
+        const inference = hosts.get(model);
+        if (inference === undefined) return failed(generation, 'the model is not loaded here');
+        const sink: GenerationSink = {
+          tokens() {},
+          values: (values) => send({ type: 'values', generation, ...values }),
+          ended: (end) => tellEnd(generation, end),
+        };
+        generations.set(generation, inference.compute({ generation, task }, sink));
       },
       cancel(generation) {
         generations.get(generation)?.cancel();

@@ -264,10 +264,8 @@ export const sessionActor = defineActor({
           return;
         }
         case 'compute': {
-          const reason = 'this agent computes no tasks on models yet';
-          const counts = { promptTokens: 0, completionTokens: 0 };
-          const { generation } = message;
-          send({ type: 'generationEnded', generation, outcome: 'failed', code: 'UNSUPPORTED', reason, ...counts, retryable: false });
+          const { generation, model, task } = message;
+          models.compute({ generation, model, task });
           return;
         }
         case 'reattach': {

@@ -42,7 +42,7 @@ function noFiles(): never {
 /** No model is served in the simulation of jobs. */
 const noModels = defineActor<typeof ModelsProtocol, ModelsArgs>({
   protocol: ModelsProtocol,
-  start: () => ({ load: () => {}, unload: () => {}, generate: () => {}, cancel: () => {}, abandon: () => {} }),
+  start: () => ({ load: () => {}, unload: () => {}, generate: () => {}, compute: () => {}, cancel: () => {}, abandon: () => {} }),
 });
 
 export interface AgentWorld {

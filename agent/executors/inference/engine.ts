@@ -5,7 +5,9 @@ import {
   type LlamaContext,
   LlamaLogLevel,
   LlamaLogLevelGreaterThan,
+  type LlamaEmbeddingContext,
   type LlamaModel,
+  type LlamaRankingContext,
   readGgufFileInfo,
   type Token,
 } from 'node-llama-cpp';
@@ -31,6 +33,10 @@ export interface LoadedModel {
   readonly grammar: (text: string) => GrammarState;
   /** The text of one token. A part of a character has the bytes of U+FFFD: the engine tells no others. */
   readonly bytesOf: (token: Token) => Uint8Array;
+  /** What computes vectors, made when the first one is wanted. */
+  embedder(): Promise<LlamaEmbeddingContext>;
+  /** What computes scores of documents. @throws Error when the model was not made for it */
+  ranker(): Promise<LlamaRankingContext>;
   readonly options: LoadOptions;
   /** Bytes of main and GPU memory that model and context take. */
   readonly memoryBytes: number;
@@ -60,6 +66,23 @@ async function estimate(llama: Llama, options: LoadOptions): Promise<number> {
   return Math.ceil(weights.cpuRam + weights.gpuVram + cache.cpuRam + cache.gpuVram);
 }
 
+/** Made at the first call, and again after a failure. */
+function once<T>(create: () => Promise<T>): { make: () => Promise<T>; readonly made: Promise<T> | undefined } {
+  let made: Promise<T> | undefined;
+  return {
+    make() {
+      made ??= create().catch((error: unknown) => {
+        made = undefined;
+        throw error;
+      });
+      return made;
+    },
+    get made() {
+      return made;
+    },
+  };
+}
+
 async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating): Promise<LoadedModel> {
   const model = await llama.loadModel({ modelPath: options.modelPath, checkTensors: true });
   try {
@@ -80,7 +103,11 @@ async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating):
     });
     holder.context = context;
     const memoryBytes = [model.memoryUsage, context.memoryUsage].reduce((sum, { ram, vram }) => sum + ram + vram, 0);
+    const whole = { contextSize: options.contextSize, batchSize: options.contextSize, threads: options.threads };
+    const embedder = once(() => model.createEmbeddingContext(whole));
+    const ranker = once(() => model.createRankingContext(whole));
     const dispose = async (): Promise<void> => {
+      for (const made of [embedder.made, ranker.made]) await made?.then((extra) => extra.dispose()).catch(() => {});
       await context.dispose();
       await model.dispose();
     };
@@ -91,6 +118,8 @@ async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating):
       context,
       template,
       options,
+      embedder: embedder.make,
+      ranker: ranker.make,
       grammar: createGrammars(llama, model),
       bytesOf: (token) => bytesOfPiece(vocabulary?.tokens[token] ?? '', vocabulary?.model) ?? encoder.encode(model.detokenize([token])),
       memoryBytes: Math.ceil(memoryBytes),

@@ -1,6 +1,6 @@
 import type { LlamaModel, Token } from 'node-llama-cpp';
 
-import type { GenerationFailure, GenerationRequest } from '#actors/contract/generation.ts';
+import type { GenerationRequest, ModelTask } from '#actors/contract/generation.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 
 import { Credit } from './credit.ts';
@@ -8,8 +8,10 @@ import type { LoadedModel } from './engine.ts';
 import type { Evaluating } from './evaluating.ts';
 import { runGeneration } from './generation-run.ts';
 import type { GrammarState } from './grammar.ts';
-import { type FromHost, type GenerateCommand, type GenerationEnd, shortReason } from './host-protocol.ts';
+import { Failure } from './failure.ts';
+import { type ComputeCommand, type FromHost, type GenerateCommand, type GenerationEnd, shortReason } from './host-protocol.ts';
 import { SequencePool } from './sequence-pool.ts';
+import { runTask } from './task-run.ts';
 import { createTokenBatcher } from './token-batcher.ts';
 
 /**
@@ -21,25 +23,17 @@ import { createTokenBatcher } from './token-batcher.ts';
  */
 const WAITING = 1024;
 
+/** A generation, or a task: both take a sequence for as long as they run. */
+type Command = GenerateCommand | ComputeCommand;
+
 interface Generation {
-  readonly command: GenerateCommand;
+  readonly command: Command;
   readonly credit: Credit;
   readonly cancel: AbortController;
 }
 
 function priorityOf({ command }: Generation): number {
-  return command.request.priority ?? 0;
-}
-
-class Failure extends Error {
-  readonly code: GenerationFailure;
-  readonly promptTokens: number;
-
-  constructor(code: GenerationFailure, message: string, promptTokens = 0) {
-    super(message);
-    this.code = code;
-    this.promptTokens = promptTokens;
-  }
+  return 'request' in command ? (command.request.priority ?? 0) : 0;
 }
 
 export interface GenerationsOptions {
@@ -72,8 +66,8 @@ export class Generations {
     return this.#waiting.length;
   }
 
-  generate(command: GenerateCommand): void {
-    const generation: Generation = { command, credit: new Credit(command.credit), cancel: new AbortController() };
+  enqueue(command: Command): void {
+    const generation: Generation = { command, credit: new Credit('credit' in command ? command.credit : 0), cancel: new AbortController() };
     if (this.#waiting.length >= WAITING) {
       this.#end(command.id, {
         outcome: 'failed',
@@ -85,7 +79,7 @@ export class Generations {
       return;
     }
     this.#all.set(command.id, generation);
-    this.#enqueue(generation);
+    this.#queue(generation);
     this.#options.send({ type: 'accepted', id: command.id });
     this.#startNext();
     // The agent's watchdog has been waiting since it sent the command.
@@ -93,7 +87,7 @@ export class Generations {
   }
 
   /** Behind all of its priority, before all of a lower one. */
-  #enqueue(generation: Generation): void {
+  #queue(generation: Generation): void {
     const priority = priorityOf(generation);
     const place = this.#waiting.findIndex((other) => priorityOf(other) < priority);
     if (place < 0) this.#waiting.push(generation);
@@ -129,16 +123,17 @@ export class Generations {
     while (!this.#alone && this.#running < this.#options.loaded.options.sequences) {
       const [next] = this.#waiting;
       if (next === undefined) return;
-      const alone = next.command.request.deterministic === true;
+      const alone = 'request' in next.command && next.command.request.deterministic === true;
       // Nobody overtakes it: it would wait for ever beside a busy queue.
       if (alone && this.#running > 0) return;
       this.#waiting.shift();
       this.#running += 1;
       this.#alone = alone;
-      void this.#run(next).then((end) => {
+      const { command } = next;
+      void ('task' in command ? this.#compute(command, next.cancel.signal) : this.#run(command, next)).then((end) => {
         this.#running -= 1;
         this.#alone = false;
-        this.#end(next.command.id, end);
+        this.#end(command.id, end);
         this.#startNext();
         if (this.#running === 0) this.#onIdle?.();
       });
@@ -150,7 +145,7 @@ export class Generations {
     this.#options.send({ type: 'ended', id, end });
   }
 
-  #prompt({ messages, prompt, toolUse, resume }: GenerationRequest): Token[] {
+  #prompt({ messages, prompt, toolUse, resume }: Pick<GenerationRequest, 'messages' | 'prompt' | 'toolUse' | 'resume'>): Token[] {
     const { template, options, model } = this.#options.loaded;
     const tokens = prompt === undefined ? written(() => template.prompt(messages ?? [], toolUse)) : plainPrompt(model, prompt);
     if (tokens.length === 0) throw new Failure('PROMPT', 'The prompt is empty.');
@@ -174,7 +169,29 @@ export class Generations {
   }
 
   /** Never rejects. */
-  async #run({ command, credit, cancel }: Generation): Promise<GenerationEnd> {
+  async #compute({ id, task }: ComputeCommand, cancelled: AbortSignal): Promise<GenerationEnd> {
+    const { loaded, evaluating, send } = this.#options;
+    const promptOf = (scored: Extract<ModelTask, { kind: 'score' }>): Token[] =>
+      this.#prompt({ ...scored, resume: { tokens: scored.tokens, textLength: 0 } });
+    let promptTokens = 0;
+    try {
+      return await runTask(task, {
+        loaded,
+        pool: this.#pool,
+        promptOf,
+        cancelled,
+        evaluating: (work) => evaluating.during(work),
+        count: (tokens) => (promptTokens += tokens),
+        values: (values) => send({ type: 'values', id, values }),
+      });
+    } catch (error) {
+      const code = error instanceof Failure ? error.code : 'ENGINE';
+      return { outcome: 'failed', code, reason: shortReason(error), promptTokens, completionTokens: 0 };
+    }
+  }
+
+  /** Never rejects. */
+  async #run(command: GenerateCommand, { credit, cancel }: Generation): Promise<GenerationEnd> {
     const { host, loaded, evaluating, send } = this.#options;
     const { request } = command;
     const before = request.resume?.tokens.length ?? 0;

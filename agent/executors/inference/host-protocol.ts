@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { GenerationFailure, type GenerationRequest, TokenLogprob } from '#actors/contract/generation.ts';
+import { GenerationFailure, type GenerationRequest, type ModelTask, TokenLogprob, ValuesMessage } from '#actors/contract/generation.ts';
 
 /**
  * What an agent and its inference host say to each other. The agent parses everything it hears: the host works on model
@@ -24,9 +24,19 @@ export interface GenerateCommand {
   readonly credit: number;
 }
 
+export interface ComputeCommand {
+  readonly id: string;
+  readonly task: ModelTask;
+}
+
+/** What a task computed: see contract/generation.ts. `from` is the index of the first. */
+export const TaskValues = ValuesMessage.omit({ type: true, generation: true });
+export type TaskValues = z.infer<typeof TaskValues>;
+
 export type ToHost =
   | { readonly type: 'load'; readonly options: LoadOptions }
   | ({ readonly type: 'generate' } & GenerateCommand)
+  | ({ readonly type: 'compute' } & ComputeCommand)
   | { readonly type: 'cancel'; readonly id: string }
   | { readonly type: 'credit'; readonly id: string; readonly tokens: number }
   | { readonly type: 'unload' };
@@ -59,6 +69,7 @@ export const FromHost = z.discriminatedUnion('type', [
     text: z.string().max(1_000_000),
     logprobs: z.array(TokenLogprob).max(10_000).optional(),
   }),
+  z.strictObject({ type: z.literal('values'), id: z.uuid(), values: TaskValues }),
   z.strictObject({ type: z.literal('ended'), id: z.uuid(), end: GenerationEnd }),
   /** Sent at most every 250 ms while batches are computed, and whenever the last one is done. */
   z.strictObject({ type: z.literal('tick'), evaluating: Count }),

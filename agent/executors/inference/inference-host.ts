@@ -1,4 +1,4 @@
-import type { GenerationFailure, GenerationRequest } from '#actors/contract/generation.ts';
+import type { GenerationFailure, GenerationRequest, ModelTask } from '#actors/contract/generation.ts';
 import { GridError } from '#runtime/errors.ts';
 import type { Cancellable } from '#runtime/kernel/host.ts';
 
@@ -6,7 +6,7 @@ import type { EngineEvents, EngineProcess } from './engine-process.ts';
 import { forkHost } from './forked-host.ts';
 import { hostEnvironment } from './host-environment.ts';
 import { defaultThreads, type HostLimits, type InferenceHostOptions, LIMITS } from './host-options.ts';
-import { type FromHost, shortReason } from './host-protocol.ts';
+import { type FromHost, shortReason, type ToHost } from './host-protocol.ts';
 import { fileIdentity, inspectModelFile, type ModelFile } from './model-file.ts';
 import { type GenerationSink, RunningGenerations } from './running-generations.ts';
 import { createWatchdog } from './watchdog.ts';
@@ -30,6 +30,12 @@ export interface GenerateRequest {
   readonly request: GenerationRequest;
 }
 
+export interface ComputeRequest {
+  /** A UUID that no other running generation or task has. */
+  readonly generation: string;
+  readonly task: ModelTask;
+}
+
 export interface GenerationHandle {
   /** Ends it within one batch. */
   cancel(): void;
@@ -48,6 +54,8 @@ export interface InferenceHost {
   load(): Promise<void>;
   /** Never throws: whatever is wrong comes to the sink, and nothing comes to it before this returns. */
   generate(request: GenerateRequest, sink: GenerationSink): GenerationHandle;
+  /** The same for work whose result is numbers: the sink gets values, and the end. */
+  compute(request: ComputeRequest, sink: GenerationSink): GenerationHandle;
   /** Resolves when the process is gone. Does nothing when the model is absent. */
   unload(): Promise<void>;
 }
@@ -111,6 +119,9 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
         return condemn('NOT_READY', message.reason);
       case 'tokens':
         if (!running.tokens(message.id, message)) condemn('HOST_LOST', 'the inference host lost tokens');
+        return undefined;
+      case 'values':
+        if (!running.values(message.id, message.values)) condemn('HOST_LOST', 'the inference host lost values');
         return undefined;
       case 'accepted':
         own.unconfirmed.delete(message.id);
@@ -236,7 +247,7 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
     await own.ended.promise;
   }
 
-  function generate({ generation, request }: GenerateRequest, sink: GenerationSink): GenerationHandle {
+  function begin(generation: string, sink: GenerationSink, first: number, message: ToHost): GenerationHandle {
     const own = session;
     if (own?.phase !== 'ready' || running.has(generation)) {
       const reason = running.has(generation) ? `a generation ${generation} runs already` : `the model ${name} is not loaded here`;
@@ -244,9 +255,9 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
       host.scheduler.microtask(() => sink.ended(outcome)); // never before the caller has its handle
       return { cancel() {}, credit() {} };
     }
-    running.add(generation, sink, request.resume?.tokens.length ?? 0);
+    running.add(generation, sink, first);
     own.unconfirmed.add(generation);
-    own.process.send({ type: 'generate', id: generation, request, credit: limits.credit });
+    own.process.send(message);
     watchdog.arm();
     return {
       cancel() {
@@ -268,7 +279,11 @@ export function createInferenceHost(options: InferenceHostOptions): InferenceHos
       return session?.process.pid;
     },
     load,
-    generate,
+    generate({ generation, request }, sink) {
+      const message = { type: 'generate', id: generation, request, credit: limits.credit } as const;
+      return begin(generation, sink, request.resume?.tokens.length ?? 0, message);
+    },
+    compute: ({ generation, task }, sink) => begin(generation, sink, 0, { type: 'compute', id: generation, task }),
     unload,
   };
 }

@@ -36,7 +36,7 @@ export interface WorkerStats {
 }
 
 /** Commands that travel on the stream. */
-export type StreamCommand = Extract<ToHost, { type: 'generate' | 'cancel' | 'credit' }>;
+export type StreamCommand = Extract<ToHost, { type: 'generate' | 'compute' | 'cancel' | 'credit' }>;
 
 export async function serve({ control, stream }: WorkerPorts): Promise<void> {
   const host = realHost();
@@ -78,7 +78,7 @@ export async function serve({ control, stream }: WorkerPorts): Promise<void> {
   stream.on('message', (command: StreamCommand) => {
     if (command.type === 'cancel') generations?.cancel(command.id);
     else if (command.type === 'credit') generations?.credit(command.id, command.tokens);
-    else if (generations !== undefined) generations.generate(command);
+    else if (generations !== undefined) generations.enqueue(command);
     else {
       const end = { outcome: 'failed', code: 'NOT_READY', reason: 'no model is loaded', promptTokens: 0, completionTokens: 0 } as const;
       send({ type: 'ended', id: command.id, end });

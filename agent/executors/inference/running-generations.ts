@@ -1,6 +1,6 @@
 import { type GenerationFailure, isRetryable, type TokenLogprob } from '#actors/contract/generation.ts';
 
-import type { GenerationEnd } from './host-protocol.ts';
+import type { GenerationEnd, TaskValues } from './host-protocol.ts';
 
 /** How a generation ended, as the agent reports it. */
 export type GenerationOutcome =
@@ -25,6 +25,8 @@ export type GenerationOutcome =
 export interface GenerationSink {
   /** `from` is the position of the first of `ids` in the answer. Text lags behind ids inside a character or a possible stop string. */
   tokens(from: number, ids: readonly number[], text: string, logprobs?: readonly TokenLogprob[]): void;
+  /** What a task computed, in the order of its inputs. */
+  values?(values: TaskValues): void;
   ended(outcome: GenerationOutcome): void;
 }
 
@@ -74,6 +76,15 @@ export class RunningGenerations {
     return true;
   }
 
+  values(id: string, values: TaskValues): boolean {
+    const running = this.#running.get(id);
+    if (running === undefined) return true;
+    if (values.from !== running.received) return false;
+    running.received += countOf(values);
+    running.sink.values?.(values);
+    return true;
+  }
+
   /** @param whileUnloading a generation that the host cancelled for us, not for its consumer, may go on elsewhere */
   end(id: string, end: GenerationEnd, whileUnloading: boolean): void {
     const running = this.#running.get(id);
@@ -93,4 +104,8 @@ export class RunningGenerations {
       this.end(id, { outcome: 'failed', code, reason, promptTokens: 0, completionTokens: received }, false);
     }
   }
+}
+
+function countOf({ vectors, scores, logprobs }: TaskValues): number {
+  return vectors?.length ?? scores?.length ?? logprobs?.length ?? 0;
 }

@@ -132,6 +132,11 @@ export function serveEngine(
           return void load(message.options);
         case 'generate':
           return void generate(message);
+        case 'compute': {
+          const reason = 'this engine computes no tasks';
+          const end = { outcome: 'failed', code: 'UNSUPPORTED', reason, promptTokens: 0, completionTokens: 0 } as const;
+          return tell({ type: 'ended', id: message.id, end });
+        }
         case 'cancel':
           return cancelOne(message.id);
         case 'credit':

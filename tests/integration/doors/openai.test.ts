@@ -42,6 +42,16 @@ describe('the OpenAI door, with the official client', () => {
     await expect(openai.models.retrieve('none')).rejects.toBeInstanceOf(NotFoundError);
   });
 
+  it('computes embeddings, and says of a model that cannot rank that it cannot', async () => {
+    const { data, usage } = await openai.embeddings.create({ model: MODEL, input: ['a lighthouse', 'its keeper', 'a lighthouse'] });
+    expect(data.map((one) => one.index)).toEqual([0, 1, 2]);
+    expect(data[0]?.embedding).toEqual(data[2]?.embedding);
+    expect(Math.hypot(...(data[1]?.embedding ?? []))).toBeCloseTo(1, 4);
+    expect(usage.prompt_tokens).toBeGreaterThan(6);
+    const body = { model: MODEL, query: 'light', documents: ['a', 'b'] };
+    expect(await call(grid.url, 'POST', '/v1/rerank', { key, body })).toMatchObject({ status: 400 });
+  });
+
   it('answers as a whole and as a stream with the same words for the same seed, and counts the tokens', async () => {
     const { data: whole, response } = await openai.chat.completions.create(REQUEST).withResponse();
     const content = whole.choices[0]?.message.content ?? '';

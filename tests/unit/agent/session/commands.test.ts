@@ -75,6 +75,7 @@ async function openScene(): Promise<Scene> {
           load: () => undefined,
           unload: () => undefined,
           generate: () => undefined,
+          compute: () => undefined,
           cancel: () => undefined,
           abandon: () => undefined,
         }),
