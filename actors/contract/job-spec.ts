@@ -1,13 +1,15 @@
 import { z } from 'zod';
 
-import { Label, MAX_INLINE_SHARDS, MAX_SHARDS, ObjectRef } from './primitives.ts';
-import { Constraints, Resources } from './requirements.ts';
+import { combinationOf, gridSize, ParameterGrid } from './parameter-grid.ts';
+import { JobId, Label, MAX_INLINE_SHARDS, MAX_SHARDS, ObjectRef } from './primitives.ts';
+import { Constraints, Resources, RunnableKind } from './requirements.ts';
 
 /**
  * What a job is, as it crosses the wire: every file is already an object in the store.
  * People write the friendlier job file (`job-file.ts`); the CLI packs its files and sends this.
  *
- * Arguments may hold `{shard}` and `{shards}`: the shard's index, from 0, and their number.
+ * Arguments may hold `{shard}` and `{shards}`: the shard's index, from 0, and their number; with a grid also the names of its
+ * parameters.
  */
 
 const Argument = z.string().max(4096);
@@ -26,11 +28,36 @@ export const Limits = z.strictObject({
 });
 export type Limits = z.infer<typeof Limits>;
 
-/** Map shards: a plain count, or one shard for each input object (its bytes are the module's standard input). */
-export const Shards = z.union([
-  z.strictObject({ count: z.number().int().min(1).max(MAX_SHARDS) }),
-  z.strictObject({ inputs: z.array(ObjectRef).min(1).max(MAX_INLINE_SHARDS) }),
-]);
+/**
+ * Map shards: a plain count; one for each input object (its bytes are the module's standard input); one for each combination of
+ * parameters; or one for each output of another job (its merged result is one), which becomes `inputs` when that job is done.
+ */
+export const Shards = z.union(
+  [
+    z.strictObject({ count: z.number().int().min(1).max(MAX_SHARDS) }),
+    z.strictObject({ inputs: z.array(ObjectRef).min(1).max(MAX_INLINE_SHARDS) }),
+    z.strictObject({ grid: ParameterGrid }),
+    z.strictObject({
+      outputsOf: JobId,
+      /** The grid fills it in: as many as the job has outputs. */
+      count: z.number().int().min(1).max(MAX_INLINE_SHARDS).optional(),
+    }),
+  ],
+  { error: 'expected `count`, `inputs`, `grid` or `outputsOf`' },
+);
+
+/** Pause before a shard runs again after an attempt failed: doubles with each failure up to the most. */
+export const Retry = z.strictObject({
+  pauseSeconds: z.number().min(0).max(3_600).default(1),
+  maxPauseSeconds: z.number().min(0).max(86_400).default(300),
+});
+export type Retry = z.infer<typeof Retry>;
+
+/** Jobs that one job may wait for. */
+export const MAX_NEEDS = 64;
+/** Longest time to a deadline: two weeks. */
+const MAX_DEADLINE_SECONDS = 14 * 86_400;
+export const DeadlineSeconds = z.number().int().min(1).max(MAX_DEADLINE_SECONDS);
 
 /**
  * One more shard that runs when every map shard is provisionally accepted. Its standard input is all their outputs in
@@ -59,10 +86,10 @@ export const Trust = z.union([
 ]);
 export type Trust = z.infer<typeof Trust>;
 
-export const JobSpec = z.strictObject({
-  version: z.literal(1),
+const Fields = z.strictObject({
+  version: z.literal(1, 'expected 1, the only version of job specs'),
   name: Label,
-  kind: z.literal('wasm'),
+  kind: RunnableKind,
   module: ObjectRef,
   args: z.array(Argument).max(64).default([]),
   shards: Shards,
@@ -74,10 +101,30 @@ export const JobSpec = z.strictObject({
   trust: Trust.optional(),
   /** Attempts that may fail before the shard, and with it the job, fails. */
   maxFailures: z.number().int().min(1).max(100).default(5),
+  retry: Retry.optional(),
+  /** Higher first, among the jobs of one tenant. */
   priority: z.number().int().min(-100).max(100).default(0),
+  /** After its submission, in seconds. Among jobs of one priority the nearest comes first; past it the job fails. */
+  deadlineSeconds: DeadlineSeconds.optional(),
+  /** Jobs that must be done before this one begins. It fails when one of them fails or is cancelled. */
+  needs: z.array(JobId).max(MAX_NEEDS).optional(),
+  /** Left out: the tenant of the key. Another tenant's name needs an admin key. */
+  tenant: Label.optional(),
   resources: Resources.optional(),
   constraints: Constraints.optional(),
   view: View.optional(),
+});
+
+export const JobSpec = Fields.superRefine(({ shards, args }, context) => {
+  if (!('grid' in shards)) return;
+  for (const name of Object.keys(shards.grid)) {
+    if (args.some((arg) => arg.includes(`{${name}}`))) continue;
+    context.addIssue({
+      code: 'custom',
+      path: ['shards', 'grid', name],
+      message: `no argument says {${name}}: name it in args, or leave it out`,
+    });
+  }
 });
 export type JobSpec = z.infer<typeof JobSpec>;
 
@@ -96,8 +143,11 @@ export function quorumOf({ quorum, trust }: JobSpec): number {
   return 'maxError' in trust ? 1 : trust.quorum;
 }
 
-export function mapShardCount(spec: JobSpec): number {
-  return 'count' in spec.shards ? spec.shards.count : spec.shards.inputs.length;
+export function mapShardCount({ shards }: Pick<JobSpec, 'shards'>): number {
+  if ('inputs' in shards) return shards.inputs.length;
+  if ('grid' in shards) return gridSize(shards.grid);
+  if (shards.count === undefined) throw new Error('a job over the outputs of another one is not counted yet');
+  return shards.count;
 }
 
 /** Map shards plus the merge shard, which has the highest index. */
@@ -113,6 +163,21 @@ export function inputOf(spec: JobSpec, index: number): ObjectRef | undefined {
 /** Arguments of one shard with `{shard}` and `{shards}` filled in. */
 export function argumentsOf(spec: JobSpec, index: number): string[] {
   const shards = mapShardCount(spec);
-  const template = index === shards && spec.merge ? spec.merge.args : spec.args;
-  return template.map((a) => a.replaceAll('{shards}', String(shards)).replaceAll('{shard}', String(index)));
+  if (index === shards && spec.merge) return spec.merge.args.map((arg) => filled(arg, shards, index));
+  const combination = 'grid' in spec.shards ? combinationOf(spec.shards.grid, index) : new Map<string, string>();
+  return spec.args.map((arg) => filled(arg, shards, index, combination));
+}
+
+/** In one pass: a value that looks like a placeholder is left as it is. */
+function filled(template: string, shards: number, index: number, values: ReadonlyMap<string, string> = new Map()): string {
+  return template.replaceAll(/\{([A-Za-z][A-Za-z0-9_-]*)\}/g, (whole, name: string) => {
+    if (name === 'shard') return String(index);
+    if (name === 'shards') return String(shards);
+    return values.get(name) ?? whole;
+  });
+}
+
+/** Every job that this one waits for, each once. */
+export function needsOf({ needs = [], shards }: Pick<JobSpec, 'needs' | 'shards'>): string[] {
+  return [...new Set([...needs, ...('outputsOf' in shards ? [shards.outputsOf] : [])])];
 }

@@ -7,6 +7,20 @@ import { DeviceId, Label } from './primitives.ts';
 export const JobKind = z.enum(['wasm', 'process', 'kernel', 'inference']);
 export type JobKind = z.infer<typeof JobKind>;
 
+/** Kinds that nothing runs yet, and what does their work meanwhile. */
+const NOT_YET: Readonly<Partial<Record<JobKind, string>>> = {
+  process: 'no agent runs native programs yet: build the program for WASI and use kind: wasm',
+  kernel: 'no agent runs GPU kernels yet: use kind: wasm',
+  inference: 'prompts are no shards of jobs yet: send them to POST /v1/batches, which a loaded model answers line by line',
+};
+
+/** A kind that agents can run. The others are known and refused, with what is missing. */
+export const RunnableKind = JobKind.transform((kind, context): 'wasm' => {
+  if (kind === 'wasm') return kind;
+  context.issues.push({ code: 'custom', input: kind, message: NOT_YET[kind] ?? 'no agent runs this kind' });
+  return z.NEVER;
+});
+
 export const GpuBackend = z.enum(['cuda', 'metal', 'vulkan', 'opencl', 'webgpu']);
 export type GpuBackend = z.infer<typeof GpuBackend>;
 

@@ -42,7 +42,8 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, code: 'BAD
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const { path, message } = explainIssues(result.error);
-  throw new GridError(code, message, { path });
+  // Every field of a spec has its line there.
+  throw new GridError(code, message, code === 'BAD_SPEC' ? { path, fix: 'docs/job-spec.md says what each field takes' } : { path });
 }
 
 /** The answer to a failure. What is not an expected one says nothing of the inside. */

@@ -59,7 +59,9 @@ export function openJobSocket(server: HttpServer, args: GatewayArgs): { audience
 
     on('jobs', () => jobs.list(scope, LIST_LIMIT));
     on('devices', () => deviceDesk.list());
-    on('submit', (payload) => jobs.submit(parse(Submission, payload, 'BAD_SPEC'), { tenant: principal.tenant, name: principal.name }));
+    on('submit', (payload) =>
+      jobs.submit(parse(Submission, payload, 'BAD_SPEC'), { tenant: principal.tenant, name: principal.name, role: principal.role }),
+    );
     on('watch', async (payload) => {
       const { job } = parse(Watch, payload);
       // Once to see whether this principal may, and again from inside the room so that no change falls in between.

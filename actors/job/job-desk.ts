@@ -1,7 +1,7 @@
-import { mapShardCount, maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
+import { mapShardCount, maxErrorOf, needsOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import { proveEntry, signHead } from '#actors/contract/manifest-log.ts';
-import type { ObjectRef } from '#actors/contract/primitives.ts';
+import { MAX_INLINE_SHARDS, type ObjectRef } from '#actors/contract/primitives.ts';
 import { leafHashOf, type ReceiptLeaf } from '#actors/contract/receipt.ts';
 import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
 import { BARRING_ATTEMPT_STATES } from '#actors/store/shard-rules.ts';
@@ -15,7 +15,8 @@ import type { Clock } from '#runtime/kernel/host.ts';
 import { explainPending } from './explain-pending.ts';
 import { isFinal, ShardTable } from './job.state.ts';
 import { jobSummary, noCounts } from './job-view.ts';
-import type { JobDesk, JobsRef } from './jobs.protocol.ts';
+import { outputCount } from './job-needs.ts';
+import type { JobDesk, JobsRef, Submitter } from './jobs.protocol.ts';
 import { leavesOf, makeReceipts } from './manifest.ts';
 import { readEvidence } from './read-evidence.ts';
 import { partitionOf } from '#actors/store/partition.ts';
@@ -30,6 +31,16 @@ export interface JobDeskArgs {
   readonly jobs: JobsRef;
   readonly placement: PlacementRef;
   readonly clock: Clock;
+}
+
+/** A spec may name another tenant when an administrator submits it. */
+function tenantOf({ tenant }: JobSpec, by: Submitter): string {
+  if (tenant === undefined || tenant === by.tenant) return by.tenant;
+  if (by.role === 'admin') return tenant;
+  throw new GridError('FORBIDDEN', `tenant: the key belongs to ${by.tenant}, not to ${tenant}`, {
+    path: 'tenant',
+    fix: 'leave tenant away, or use an admin key',
+  });
 }
 
 /** The JobDesk of one coordinator. */
@@ -68,6 +79,34 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       throw new GridError('BAD_BUNDLE', verdict.reason, { path, fix: 'build it for WASI preview 1 without threads; examples/ shows how' });
   }
 
+  /** Jobs that it needs must be there and may still become done; how many outputs it works on is known from them. */
+  async function counted(spec: JobSpec, tenant: string): Promise<JobSpec> {
+    const path = (id: string): string => {
+      const at = spec.needs?.indexOf(id) ?? -1;
+      return at < 0 ? 'shards.outputsOf' : `needs[${at}]`;
+    };
+    for (const id of needsOf(spec)) {
+      const job = await store.findJob(id);
+      const fix = '`corpgrid jobs` lists them';
+      if (job === null || job.tenant !== tenant) throw new GridError('NOT_FOUND', `${path(id)}: no job ${id}`, { path: path(id), fix });
+      if (job.state === 'failed' || job.state === 'cancelled') {
+        const again = 'submit that one again, and name the new one';
+        throw new GridError('CONFLICT', `${path(id)}: job ${id} is ${job.state}: it will never be done`, { path: path(id), fix: again });
+      }
+      if (!('outputsOf' in spec.shards) || spec.shards.outputsOf !== id) continue;
+      const count = outputCount(job.spec);
+      if (count > MAX_INLINE_SHARDS || (spec.shards.count ?? count) !== count) {
+        const most = count > MAX_INLINE_SHARDS ? `; ${MAX_INLINE_SHARDS} are the most` : '';
+        throw new GridError('BAD_SPEC', `shards.outputsOf: job ${id} has ${count} outputs${most}`, {
+          path: 'shards.outputsOf',
+          fix: count > MAX_INLINE_SHARDS ? 'give that job a merge step, or fewer shards' : 'leave shards.count away',
+        });
+      }
+      return { ...spec, shards: { outputsOf: id, count } };
+    }
+    return spec;
+  }
+
   async function rowOf(id: string, tenant: string | null): Promise<JobRow> {
     const job = await store.findJob(id);
     // Another tenant's job is not told apart from none: ids must not be probed.
@@ -97,14 +136,16 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
 
   return {
     async submit(submission, by) {
-      const { id, spec } = submission;
+      const { id } = submission;
+      const tenant = tenantOf(submission.spec, by);
+      const spec = await counted(submission.spec, tenant);
       await checkObjects(spec);
       await checkModule('module', spec.module, spec.limits.memoryMiB);
       if (spec.merge) await checkModule('merge.module', spec.merge.module, spec.limits.memoryMiB);
       const epoch = services.epochs.get(partitionOf(id));
       if (epoch === undefined) throw new GridError('UNREACHABLE', 'this coordinator does not own the partition of the job');
-      const { job } = await store.createJob({ id, tenant: by.tenant, submittedBy: by.name, spec, at: clock.wall() }, epoch);
-      if (job.tenant !== by.tenant) throw new GridError('CONFLICT', 'this job id is taken', { path: 'id', fix: 'use a fresh random UUID' });
+      const { job } = await store.createJob({ id, tenant, submittedBy: by.name, spec, at: clock.wall() }, epoch);
+      if (job.tenant !== tenant) throw new GridError('CONFLICT', 'this job id is taken', { path: 'id', fix: 'use a fresh random UUID' });
       if (!isFinal(job.state)) jobs.created(id);
       return jobSummary(job, { ...noCounts(), pending: mapShardCount(spec), blocked: spec.merge ? 1 : 0 }, 0, []);
     },
@@ -174,7 +215,7 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       const blocks = job.state === 'running' ? await placement.blocks({ job: id, barred }, ASK) : null;
       const counts = tallies.get(id)?.counts;
       const pending = (counts?.pending ?? 0) + (counts?.blocked ?? 0);
-      return explainPending({ job, shard: shard ?? null, pending, devices, blocks });
+      return explainPending({ job, shard: shard ?? null, pending, devices, blocks, at: clock.wall() });
     },
     outputs: outputsOf,
     async output(id, index, tenant) {

@@ -29,7 +29,7 @@ export function jobSummary(
     module: spec.module.sha256,
     view: spec.view ?? null,
     hasMerge: spec.merge !== undefined,
-    reasons: job.reason === null ? [...waiting] : [{ reason: job.reason, shards: counts.failed }],
+    reasons: job.reason === null ? [...waiting] : [{ reason: job.reason, shards: job.state === 'queued' ? counts.pending : counts.failed }],
   };
 }
 

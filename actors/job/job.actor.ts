@@ -1,5 +1,5 @@
 import type { RunCommand } from '#actors/contract/agent-link.ts';
-import { mapShardCount } from '#actors/contract/job-spec.ts';
+import { mapShardCount, needsOf } from '#actors/contract/job-spec.ts';
 import type { JobSummary } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
 import type { DevicesRef } from '#actors/device/devices.protocol.ts';
@@ -17,6 +17,7 @@ import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 import type { TrustBook } from '#actors/quorum/trust-book.ts';
 import { CONTROLS, afterVote, isFinal, nextStep, ShardTable, type Control } from './job.state.ts';
 import { JobProtocol } from './job.protocol.ts';
+import { lookAtNeeds, withInputs } from './job-needs.ts';
 import { jobSummary } from './job-view.ts';
 import { makeManifest, type Sealed } from './manifest.ts';
 import { reviewPass } from './review-pass.ts';
@@ -28,6 +29,8 @@ const GRACE_MS = 10_000;
 const REVIEWS = 8;
 /** The live feed hears of a job at most this often. */
 const FEED_MS = 100;
+/** A job that waits for others looks at them this often, though nobody says that they ended: they may be another coordinator's. */
+const NEEDS_MS = 5_000;
 /** More changes at once are not told one by one: who watches looks at the whole job again. */
 const MOST_CHANGES = 20_000;
 
@@ -77,10 +80,12 @@ export const jobActor = defineActor({
     const digests = new Map<number, string>();
     let working = false;
     let reviews = 0;
+    let beginning = false;
+    let begunAgain = false;
     const trust = await services.patiently(() => args.book.page(job.spec.module.sha256));
 
     if (isFinal(job.state)) context.stop();
-    if (job.state === 'queued') await move(['queued'], 'running');
+    if (job.state === 'queued' && needsOf(job.spec).length === 0) await move(['queued'], 'running');
 
     const quorum = context.spawn({
       id: 'quorum',
@@ -109,8 +114,60 @@ export const jobActor = defineActor({
     expireUnclaimed(active);
     tellPlacement();
     args.devices().reportHeld(job.id);
+    begin();
+    watchDeadline();
     step();
     publish();
+
+    /** A queued job that needs others begins when all of them are done. */
+    function begin(): void {
+      if (job.state !== 'queued') return;
+      if (beginning) {
+        begunAgain = true;
+        return;
+      }
+      beginning = true;
+      begunAgain = false;
+      context.pipe(beginWhenMet(), (result) => {
+        beginning = false;
+        // The database may be away, or the object store. The next look comes soon.
+        if (!result.ok) services.log.warn({ job: job.id, error: result.error }, 'the jobs that this one needs were not read');
+        if (isFinal(job.state)) return finish();
+        if (job.state === 'running') {
+          tellPlacement();
+          step();
+        } else if (begunAgain) begin();
+        else context.after(NEEDS_MS, begin);
+      });
+    }
+
+    async function beginWhenMet(): Promise<void> {
+      const needs = await lookAtNeeds(services.store, job);
+      if (needs.type === 'broken') return void (await move(['queued'], 'failed', needs.reason));
+      if (needs.type === 'waiting') {
+        if (job.reason !== needs.reason) await move(['queued'], 'queued', needs.reason);
+        return;
+      }
+      const spec = await withInputs(services, job.spec);
+      if (spec !== job.spec) {
+        if (!(await services.store.resolveSpec(job.id, epoch, spec))) return;
+        job = { ...job, spec };
+      }
+      await move(['queued'], 'running');
+    }
+
+    function watchDeadline(): void {
+      const { deadlineSeconds } = job.spec;
+      if (deadlineSeconds === undefined || isFinal(job.state)) return;
+      const left = job.submittedAt + deadlineSeconds * 1_000 - context.clock.wall();
+      context.after(Math.max(0, left), () => {
+        const missed = move(['queued', 'running', 'paused'], 'failed', `its deadline passed, ${deadlineSeconds} s after it was submitted`);
+        context.pipe(missed, (result) => {
+          if (!result.ok) throw result.error;
+          if (result.value) finish();
+        });
+      });
+    }
 
     /** Only a running job has shards to place. */
     function tellPlacement(): void {
@@ -331,18 +388,24 @@ export const jobActor = defineActor({
       reopened() {
         placement.wake(job.id);
       },
+      jobEnded(id) {
+        if (job.state === 'queued' && needsOf(job.spec).includes(id)) begin();
+      },
       async shardFailed({ index, reason }) {
         table.set(index, 'failed');
         if (await move(['running', 'paused'], 'failed', `shard ${index}: ${reason}`)) finish();
       },
       async control(action: Control) {
-        const { from, to } = CONTROLS[action];
+        const { from, to: usual } = CONTROLS[action];
+        // What needs others looks at them first.
+        const to = usual === 'running' && needsOf(job.spec).length > 0 ? 'queued' : usual;
         if (!(await move(from, to))) {
           throw new GridError('CONFLICT', `the job is ${job.state}: it cannot ${action} now`, {
             fix: `this is possible while it is ${from.join(' or ')}`,
           });
         }
         tellPlacement();
+        if (to === 'queued') begin();
         if (to === 'running') step();
         const answer = summary();
         if (to === 'cancelled') finish();

@@ -19,6 +19,8 @@ export const JobProtocol = protocol('job', {
   shardFailed: tell<{ index: number; reason: string }>(),
   /** From a ShardActor: the shard wants another attempt. */
   reopened: tell<{ index: number }>(),
+  /** Another job has ended: it may be one that this one waits for. */
+  jobEnded: tell<string>(),
   control: ask<'pause' | 'resume' | 'cancel', JobSummary>(),
   snapshot: ask<void, JobSnapshot>(),
 });

@@ -4,7 +4,9 @@ import { SHARD_STATES, type JobState, type ShardState } from '#actors/contract/j
 /**
  * A job.
  *
- *   queued ──first activation──▶ running
+ *   queued ──first activation, when the jobs that it needs are done──▶ running
+ *   queued ──a job that it needs failed or was cancelled──▶ failed
+ *   queued, running, paused ──its deadline passed──▶ failed
  *   running ⇄ paused               by people; paused jobs are not claimed from, attempts under way may still vote
  *   running ──all shards provisional──▶ sealing ──manifest signed──▶ done
  *   running ──a shard failed too often──▶ failed

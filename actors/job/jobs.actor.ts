@@ -62,6 +62,7 @@ export const jobsActor = defineActor({
           args.placement.closed(id);
         }
         args.devices().jobEnded(id);
+        for (const other of live.values()) other.jobEnded(id);
       });
       return ref;
     }

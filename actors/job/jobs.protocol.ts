@@ -80,9 +80,16 @@ export const JobsProtocol = protocol('jobs', {
 });
 export type JobsRef = Ref<typeof JobsProtocol>;
 
+/** Who submits. */
+export interface Submitter {
+  readonly tenant: string;
+  readonly name: string;
+  readonly role: 'admin' | 'submitter';
+}
+
 /** What people and programs ask of jobs. Reads the store itself, so that routing never waits for a long answer. */
 export interface JobDesk {
-  submit(submission: Submission, by: { tenant: string; name: string }): Promise<JobSummary>;
+  submit(submission: Submission, by: Submitter): Promise<JobSummary>;
   /** `tenant` null: any tenant's. NOT_FOUND when there is none that may be seen. */
   control(job: string, action: 'pause' | 'resume' | 'cancel', tenant: string | null): Promise<JobSummary>;
   snapshot(job: string, tenant: string | null): Promise<JobSnapshot>;

@@ -163,7 +163,9 @@ export const placementActor = defineActor({
         claim();
       },
       open({ id, tenant, spec, submittedAt }) {
-        book.openJob({ job: id, tenant, priority: spec.priority, submittedAt, deadlineAt: null, demand: demandOf(spec) });
+        const { priority, deadlineSeconds } = spec;
+        const deadlineAt = deadlineSeconds === undefined ? null : submittedAt + deadlineSeconds * 1_000;
+        book.openJob({ job: id, tenant, priority, submittedAt, deadlineAt, demand: demandOf(spec) });
         claim();
       },
       closed(job) {

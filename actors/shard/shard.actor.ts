@@ -28,6 +28,8 @@ export const shardActor = defineActor({
   start(context, args: ShardArgs) {
     const { services, job, epoch, index, owner } = args;
     const attempts = new Map<string, LiveAttempt>();
+    const { retry } = job.spec;
+    const pause = retry === undefined ? {} : { pause: { firstMs: retry.pauseSeconds * 1_000, mostMs: retry.maxPauseSeconds * 1_000 } };
     /** Ends the watch over a live attempt: its session, and its time. */
     const watches = new Map<string, () => void>();
 
@@ -61,7 +63,7 @@ export const shardActor = defineActor({
       } else {
         forget(fence);
       }
-      const change = { type: 'end', partition: job.partition, epoch, fence, state, reason, at: context.clock.wall() } as const;
+      const change = { type: 'end', partition: job.partition, epoch, fence, state, reason, at: context.clock.wall(), ...pause } as const;
       context.pipe(services.ledger.submit(change), (result) => {
         if (!result.ok) {
           if (isStaleEpoch(result.error)) return context.stop();

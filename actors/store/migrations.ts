@@ -4,6 +4,7 @@ import { StoredModels } from './migrations/2026-11-24-stored-models.ts';
 import { Cluster } from './migrations/2026-11-24-cluster.ts';
 import { Evidence } from './migrations/2026-11-24-evidence.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
+import { Retries } from './migrations/2026-11-24-retries.ts';
 import { VoteBatches } from './migrations/2026-11-24-vote-batches.ts';
 
 /** Steps from an empty database to `entities`, oldest first. A name is never changed: databases remember it. */
@@ -15,4 +16,5 @@ export const migrations = [
   { name: '2026-11-24-stored-models', class: StoredModels },
   { name: '2026-11-24-evidence', class: Evidence },
   { name: '2026-11-24-vote-batches', class: VoteBatches },
+  { name: '2026-11-24-retries', class: Retries },
 ];

@@ -32,6 +32,7 @@ export interface ShardUnderChange {
   output: ObjectRef | null;
   coreOnly: boolean;
   decided?: Decided | undefined;
+  retryAt?: number | undefined;
 }
 
 /** An attempt while changes are applied to it. */
@@ -171,11 +172,18 @@ function applyEnd(scene: Scene, change: EndChange): Outcome {
 
   if (isOpen(shard)) {
     if (attempt.state === 'leased') shard.wanted += 1;
-    if (change.state === 'failed') shard.failures += 1;
+    if (change.state === 'failed') {
+      shard.failures += 1;
+      if (change.pause !== undefined) shard.retryAt = change.at + pauseAfter(shard.failures, change.pause);
+    }
   }
   close(attempt, change.state, storableText(change.reason), change.state === 'suspect' ? null : change.at);
   scene.touch(shard, attempt);
   return outcome(true, shard);
+}
+
+function pauseAfter(failures: number, { firstMs, mostMs }: { readonly firstMs: number; readonly mostMs: number }): number {
+  return Math.round(Math.min(mostMs, firstMs * 2 ** (failures - 1)));
 }
 
 interface Found {

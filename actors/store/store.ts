@@ -21,8 +21,6 @@ export class StaleEpoch extends Error {
   override readonly name = 'StaleEpoch';
 }
 
-// --- rows -----------------------------------------------------------------------------------------------------------
-
 export interface JobRow {
   readonly id: string;
   readonly partition: number;
@@ -47,6 +45,8 @@ export interface ShardRow {
   readonly decided?: Decided;
   /** Only a trusted device may run it: its votes are being checked, or nobody else can decide it. */
   readonly coreOnly: boolean;
+  /** Wall clock, ms: it is not leased before, because an attempt of it failed. Absent when none did, or none has to wait. */
+  readonly retryAt?: number;
 }
 
 /** How far a result was believed when its job was sealed, and what decided. */
@@ -153,8 +153,6 @@ export interface ManifestRow {
   readonly sealedAt: number;
 }
 
-// --- arguments and outcomes -----------------------------------------------------------------------------------------
-
 export interface NewJob {
   readonly id: string;
   readonly tenant: string;
@@ -252,6 +250,8 @@ export type Change =
       readonly state: 'suspect' | 'expired' | 'failed' | 'released';
       readonly reason: string;
       readonly at: number;
+      /** Pause before the shard is leased again when the attempt failed: the first, doubled with each failure up to the most. */
+      readonly pause?: { readonly firstMs: number; readonly mostMs: number };
     };
 
 /** `applied: false` means that the state had moved on (a late vote, an attempt that had ended): nothing was written. */
@@ -381,8 +381,6 @@ export interface EventRow {
   readonly text: string;
 }
 
-// --- the verbs ------------------------------------------------------------------------------------------------------
-
 export interface Store {
   /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
   takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
@@ -428,6 +426,8 @@ export interface Store {
   activateJob(id: string, epoch: number): Promise<ActiveJob | null>;
   /** Moves the job when it is in one of `from`. Cancelling and failing also releases its open attempts and stops claims. */
   moveJob(id: string, epoch: number, from: readonly JobState[], to: JobState, reason: string | null, at: number): Promise<boolean>;
+  /** Replaces the spec of a job that is queued: what its needs came to stands in it from then on. False when it is not queued. */
+  resolveSpec(id: string, epoch: number, spec: JobSpec): Promise<boolean>;
   /** Lets the merge shard be claimed (blocked → pending). */
   unblockMerge(id: string, epoch: number): Promise<boolean>;
   /** One transaction: all shards provisional → sealed, the manifest kept, the job done. */

@@ -1,18 +1,17 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 
 import { parseDocument } from 'yaml';
 
 import { explainIssues } from '#actors/contract/explain.ts';
-import { type FileShards, JobFile } from '#actors/contract/job-file.ts';
+import { type FileWork, JobFile, JobsFile } from '#actors/contract/job-file.ts';
 import { JobSpec, type Limits } from '#actors/contract/job-spec.ts';
-import { MAX_INLINE_SHARDS, MIB, OBJECT_LIMIT, type ObjectRef } from '#actors/contract/primitives.ts';
+import { JobId, MIB, type ObjectRef } from '#actors/contract/primitives.ts';
 import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
 import { GridError } from '#runtime/errors.ts';
 
-import { type FoundFile, type Walk, walkFiles } from './walk-files.ts';
+import { bytesObject, packShards, type PackedObject } from './pack-shards.ts';
+import type { Walk } from './walk-files.ts';
 
 /** What the caller wants otherwise than the job file says. `root` is an absolute path. */
 export interface PackOverrides {
@@ -21,13 +20,8 @@ export interface PackOverrides {
   readonly root?: string;
 }
 
-/** An object of a job. `open` reads it anew each time and fails with CONFLICT when its files have changed since. */
-export interface PackedObject {
-  readonly ref: ObjectRef;
-  open(): AsyncIterable<Uint8Array>;
-}
-
 export interface PackedJob {
+  readonly id: string;
   readonly spec: JobSpec;
   /** All objects that the spec names, each once. */
   readonly objects: readonly PackedObject[];
@@ -39,18 +33,89 @@ export interface PackedJob {
 }
 
 const JOB_FILE_LIMIT = MIB;
-const NEWLINE = new Uint8Array([10]);
+const SEE = 'docs/job-spec.md says what each field takes';
 
 /**
  * Reads a job file, checks its modules, packs its input files and answers what to upload and submit. Input is read twice,
  * now for its hash and when it is opened, and never held in memory. The same files give the same objects everywhere.
  *
+ * A file with several jobs gives them in an order in which each comes after those that it needs. `newId` makes their ids.
+ *
  * Throws GridError: BAD_SPEC (with the field's path), BAD_BUNDLE (a module that no agent would run), TOO_LARGE,
  * NOT_FOUND, CONFLICT (a file changed meanwhile).
  */
-export async function packJob(file: string, overrides: PackOverrides = {}): Promise<PackedJob> {
-  const job = parseJobFile(await readBounded(file, JOB_FILE_LIMIT, 'the job file'));
+export async function packJobs(file: string, newId: () => string, overrides: PackOverrides = {}): Promise<readonly PackedJob[]> {
+  const parsed = parseJobFile(await readBounded(file, JOB_FILE_LIMIT, 'the job file'));
   const folder = path.dirname(path.resolve(file));
+  if (!('jobs' in parsed)) return [await packJob(folder, parsed, { id: newId(), idOf: jobIdAt, overrides })];
+  for (const [option, value] of Object.entries({ name: overrides.name, root: overrides.root })) {
+    if (value !== undefined)
+      throw new GridError('BAD_SPEC', `--${option} is for files with one job`, { path: 'jobs', fix: `leave --${option} away` });
+  }
+  const ids = new Map(Object.keys(parsed.jobs).map((key) => [key, newId()]));
+  const packed: PackedJob[] = [];
+  for (const key of inOrder(parsed)) {
+    const work = parsed.jobs[key];
+    const id = ids.get(key);
+    if (work === undefined || id === undefined) continue;
+    const idOf = (other: string, at: string): string => ids.get(other) ?? jobIdAt(other, at);
+    const job = { ...work, version: parsed.version, name: work.name ?? key };
+    packed.push(await within(`jobs.${key}`, () => packJob(folder, job, { id, idOf, overrides })));
+  }
+  return packed;
+}
+
+/** A name that is none of the file's must be the id of a job that the grid has. */
+function jobIdAt(text: string, at: string): string {
+  if (JobId.safeParse(text).success) return text;
+  throw new GridError('BAD_SPEC', `${at}: there is no job ${text} in this file, and it is no job id`, {
+    path: at,
+    fix: 'name a job of this file, or give the id that `corpgrid jobs` shows',
+  });
+}
+
+function namedBy({ needs = [], shards }: FileWork): string[] {
+  return [...needs, ...('outputsOf' in shards ? [shards.outputsOf] : [])];
+}
+
+/** Each after those that it needs. */
+function inOrder({ jobs }: JobsFile): string[] {
+  const done = new Set<string>();
+  const visit = (key: string, above: readonly string[]): void => {
+    const work = jobs[key];
+    if (work === undefined || done.has(key)) return;
+    if (above.includes(key)) {
+      const circle = [...above.slice(above.indexOf(key)), key].join(' needs ');
+      throw new GridError('BAD_SPEC', `jobs.${key}.needs: ${circle}: none of them could begin`, {
+        path: `jobs.${key}.needs`,
+        fix: 'break the circle',
+      });
+    }
+    for (const other of namedBy(work)) visit(other, [...above, key]);
+    done.add(key);
+  };
+  for (const key of Object.keys(jobs)) visit(key, []);
+  return [...done];
+}
+
+/** Failures say which job of the file they are about. */
+async function within<T>(prefix: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof GridError) || error.path === undefined) throw error;
+    const options = { path: `${prefix}.${error.path}`, cause: error, ...(error.fix === undefined ? {} : { fix: error.fix }) };
+    throw new GridError(error.code, `${prefix}: ${error.message}`, options);
+  }
+}
+
+interface Packing {
+  readonly id: string;
+  readonly idOf: (name: string, at: string) => string;
+  readonly overrides: PackOverrides;
+}
+
+async function packJob(folder: string, job: JobFile, { id, idOf, overrides }: Packing): Promise<PackedJob> {
   const objects = new Map<string, PackedObject>();
   const keep = (object: PackedObject): ObjectRef => {
     objects.set(object.ref.sha256, object);
@@ -61,15 +126,17 @@ export async function packJob(file: string, overrides: PackOverrides = {}): Prom
     module: job.merge.module === undefined ? module : keep(await packModule(folder, job.merge.module, 'merge.module', job.limits)),
     args: job.merge.args,
   };
-  const packed = await packShards(folder, job, overrides.root);
-  const shards = packed.count === undefined ? { inputs: packed.inputs.map(keep) } : { count: packed.count };
+  const places = { root: overrides.root, outputsOf: (name: string) => idOf(name, 'shards.outputsOf') };
+  const packed = await packShards(folder, job.shards, places);
+  const shards = packed.shards ?? { inputs: packed.inputs.map(keep) };
+  const needs = job.needs?.map((name, n) => idOf(name, `needs[${n}]`));
   const name = overrides.name ?? job.name;
   const quorum = overrides.quorum ?? job.quorum;
   // Whoever asks for another quorum wants votes counted.
   const trust = overrides.quorum === undefined ? job.trust : undefined;
-  const spec = checkSpec({ ...job, name, quorum, trust, module, merge, shards });
+  const spec = checkSpec({ ...job, name, quorum, trust, module, merge, shards, needs });
   const bytes = packed.inputs.reduce((total, { ref }) => total + ref.size, 0);
-  return { spec, objects: [...objects.values()], files: packed.files, bytes, leftOut: packed.leftOut };
+  return { id, spec, objects: [...objects.values()], files: packed.files, bytes, leftOut: packed.leftOut };
 }
 
 async function readBounded(file: string, limit: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -86,14 +153,16 @@ async function readBounded(file: string, limit: number, what: string): Promise<U
 }
 
 /** JSON is YAML too, so one reader takes both. */
-function parseJobFile(bytes: Uint8Array): JobFile {
+function parseJobFile(bytes: Uint8Array): JobFile | JobsFile {
   const document = parseDocument(new TextDecoder().decode(bytes));
   const [problem] = document.errors;
-  if (problem) throw new GridError('BAD_SPEC', `the job file is not YAML or JSON: ${problem.message}`);
-  const result = JobFile.safeParse(valueOf(document));
+  if (problem) throw new GridError('BAD_SPEC', `the job file is not YAML or JSON: ${problem.message}`, { fix: SEE });
+  const value = valueOf(document);
+  const hasMany = typeof value === 'object' && value !== null && 'jobs' in value;
+  const result = (hasMany ? JobsFile : JobFile).safeParse(value);
   if (result.success) return result.data;
   const { path: field, message } = explainIssues(result.error);
-  throw new GridError('BAD_SPEC', field === '' ? message : `${field}: ${message}`, { path: field });
+  throw new GridError('BAD_SPEC', field === '' ? message : `${field}: ${message}`, { path: field, fix: SEE });
 }
 
 function valueOf(document: ReturnType<typeof parseDocument>): unknown {
@@ -109,7 +178,7 @@ function checkSpec(spec: unknown): JobSpec {
   const result = JobSpec.safeParse(spec);
   if (result.success) return result.data;
   const { path: field, message } = explainIssues(result.error);
-  throw new GridError('BAD_SPEC', `${field}: ${message}`, { path: field });
+  throw new GridError('BAD_SPEC', `${field}: ${message}`, { path: field, fix: SEE });
 }
 
 async function packModule(folder: string, given: string, field: string, limits: Limits): Promise<PackedObject> {
@@ -120,100 +189,5 @@ async function packModule(folder: string, given: string, field: string, limits: 
   });
   const verdict = validateModule(bytes, limits);
   if (!verdict.ok) throw new GridError('BAD_BUNDLE', `${given}: ${verdict.reason}`, { path: field });
-  return {
-    ref: { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length },
-    async *open() {
-      yield bytes;
-    },
-  };
-}
-
-interface PackedShards {
-  readonly count?: number;
-  readonly inputs: readonly PackedObject[];
-  readonly files: number;
-  readonly leftOut: Walk['leftOut'];
-}
-
-async function packShards(folder: string, job: JobFile, root: string | undefined): Promise<PackedShards> {
-  if ('files' in job.shards) return packFiles(root ?? path.resolve(folder, job.shards.files.root), job.shards.files);
-  if (root !== undefined) {
-    throw new GridError('BAD_SPEC', 'this job has a count of shards and no input files', { path: 'shards', fix: 'leave --root away' });
-  }
-  return { count: job.shards.count, inputs: [], files: 0, leftOut: [] };
-}
-
-async function packFiles(root: string, options: FileShards): Promise<PackedShards> {
-  const { files, leftOut } = await walkFiles(root, options.include, options.exclude).catch((error: unknown) => {
-    throw new GridError('NOT_FOUND', `the folder ${root} cannot be read`, {
-      path: 'shards.files.root',
-      fix: 'check the path',
-      cause: error,
-    });
-  });
-  if (files.length === 0) {
-    throw new GridError('BAD_SPEC', `no file below ${root} matches ${options.include.join(', ')}`, { path: 'shards.files.include' });
-  }
-  const large = files.find(({ size }) => size + 1 > OBJECT_LIMIT);
-  if (large)
-    throw new GridError('TOO_LARGE', `${large.path} has ${large.size} bytes; the limit of a shard is ${OBJECT_LIMIT - 1}`, {
-      path: 'shards.files',
-    });
-  const packs = groupFiles(files, options.shardKiB * 1024);
-  if (packs.length > MAX_INLINE_SHARDS) {
-    const fix = `raise shards.files.shardKiB above ${Math.ceil((options.shardKiB * packs.length) / MAX_INLINE_SHARDS)}`;
-    throw new GridError('BAD_SPEC', `these files make ${packs.length} shards; the limit is ${MAX_INLINE_SHARDS}`, {
-      path: 'shards.files.shardKiB',
-      fix,
-    });
-  }
-  const inputs: PackedObject[] = [];
-  for (const pack of packs) inputs.push(await packFileGroup(root, pack));
-  return { inputs, files: files.length, leftOut };
-}
-
-/** Cuts the list where the next file would not fit. */
-function groupFiles(files: readonly FoundFile[], limit: number): FoundFile[][] {
-  const packs: FoundFile[][] = [];
-  let room = 0;
-  for (const file of files) {
-    const size = file.size + NEWLINE.length;
-    const current = packs.at(-1);
-    if (current === undefined || size > room) {
-      packs.push([file]);
-      room = limit - size;
-    } else {
-      current.push(file);
-      room -= size;
-    }
-  }
-  return packs;
-}
-
-async function packFileGroup(root: string, group: readonly FoundFile[]): Promise<PackedObject> {
-  const openGroup = (): AsyncIterable<Uint8Array> => readGroup(root, group);
-  const hash = createHash('sha256');
-  let size = 0;
-  for await (const chunk of openGroup()) {
-    hash.update(chunk);
-    size += chunk.length;
-  }
-  return { ref: { sha256: hash.digest('hex'), size }, open: openGroup };
-}
-
-async function* readGroup(root: string, group: readonly FoundFile[]): AsyncGenerator<Uint8Array, void> {
-  for (const file of group) {
-    let read = 0;
-    for await (const chunk of createReadStream(path.join(root, file.path), { highWaterMark: 256 * 1024 })) {
-      read += (chunk as Buffer).length;
-      yield chunk as Buffer;
-    }
-    if (read !== file.size) {
-      throw new GridError('CONFLICT', `${file.path} changed while it was packed`, {
-        path: 'shards.files',
-        fix: 'submit again when nothing writes there',
-      });
-    }
-    yield NEWLINE;
-  }
+  return bytesObject(bytes);
 }

@@ -45,7 +45,12 @@ function sayWhy({ pending, text, reasons, eligible, devices }: WhyPending): void
 }
 
 export function jobCommands(program: Command): void {
-  withGrid(program.command('submit').argument('<spec>', 'job file (YAML or JSON)').description('submit a job and follow it to its end'))
+  withGrid(
+    program
+      .command('submit')
+      .argument('<spec>', 'job file (YAML or JSON)')
+      .description('submit the jobs of a file and follow them to their ends'),
+  )
     .option('--name <name>', 'another name than the job file’s')
     .option('--quorum <n>', 'another quorum than the job file’s')
     .option('--root <dir>', 'another folder of input files than the job file’s')
@@ -57,10 +62,11 @@ export function jobCommands(program: Command): void {
       const name = options.name === undefined ? {} : { name: options.name };
       const root = options.root === undefined ? {} : { root: path.resolve(options.root) };
       const submitted = await submitJobFile(client, file, { ...name, ...quorum, ...root });
-      const summary = options.wait ? await followJob(client, submitted.id) : submitted;
-      if (options.json) sayJson(summary);
-      else sayJob(summary);
-      exitFor(summary);
+      const summaries: JobSummary[] = [];
+      for (const job of submitted) summaries.push(options.wait ? await followJob(client, job.id) : job);
+      if (options.json) sayJson(summaries.length === 1 ? summaries[0] : { jobs: summaries });
+      else for (const summary of summaries) sayJob(summary);
+      for (const summary of summaries) exitFor(summary);
     });
 
   withGrid(program.command('jobs').argument('[id]', 'one job').description('list jobs, or show one'))

@@ -32,7 +32,8 @@ export interface FinishedJob {
 export async function runJob(grid: Grid, file: string, root: string | undefined, note: (text: string) => void): Promise<FinishedJob> {
   const started = performance.now();
   let files = '';
-  const submitted = await submitJobFile(grid.client, file, root === undefined ? {} : { root }, (text) => void (files = text));
+  const [submitted] = await submitJobFile(grid.client, file, root === undefined ? {} : { root }, (text) => void (files = text));
+  if (submitted === undefined) throw new Error(`${file} has no job`);
   const summary = await followJob(grid.client, submitted.id, () => {});
   const seconds = (performance.now() - started) / 1000;
   if (summary.state !== 'done')

@@ -129,7 +129,6 @@ export async function playWorld(options: WorldOptions): Promise<WorldReport> {
   }
 }
 
-/** What the owner of one job hears. */
 interface Hearing {
   readonly accepted: Map<number, ObjectRef>;
   failure: string | null;
@@ -160,6 +159,7 @@ const ownerActor = defineActor({
       /** Ends it: nothing else is ever reported here. */
       report: () => context.stop(),
       counted: ignore,
+      jobEnded: ignore,
       reopened: ignore,
       provisional: ({ index, output }) => void hearing.accepted.set(index, output),
       shardFailed: ({ reason }) => void (hearing.failure ??= reason),

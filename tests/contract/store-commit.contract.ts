@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { PARTITIONS, type Change, type Lease } from '#actors/store/store.ts';
-import { JOB, object, type OpenStore, Scene } from './store-scene.ts';
+import { greedy, JOB, object, type OpenStore, Scene } from './store-scene.ts';
 
 async function leased(scene: Scene, devices: readonly string[]): Promise<readonly [Lease, Lease, Lease]> {
   const [a, b, c] = await scene.claim(devices);
@@ -371,6 +371,26 @@ export function storeCommitContract(open: OpenStore): void {
       const looking = look();
       await Promise.all([work('a'), work('b'), work('c')]).finally(() => done.abort());
       await looking;
+    });
+
+    it('of a failure makes its shard wait, twice as long after each, up to the most', async () => {
+      const scene = await Scene.open(open);
+      await scene.runningJob({ quorum: 1 });
+      const claimAt = (device: string, at: number) =>
+        scene.store.claim({ epochs: scene.epochs, devices: [device], limit: 1, at, place: greedy([device]) });
+      const fail = async (device: string, at: number): Promise<void> => {
+        const [lease] = await claimAt(device, at);
+        if (!lease) throw new Error('nothing leased');
+        await scene.one({ ...scene.end(lease, 'failed'), at, pause: { firstMs: 100, mostMs: 300 } });
+      };
+      await fail('a', 1_000);
+      expect((await scene.shard()).retryAt).toBe(1_100);
+      expect(await claimAt('b', 1_099)).toEqual([]);
+      await fail('b', 1_100);
+      expect((await scene.shard()).retryAt).toBe(1_300);
+      await fail('c', 1_300);
+      expect((await scene.shard()).retryAt).toBe(1_600);
+      expect(await scene.shard()).toMatchObject({ failures: 3, wanted: 1 });
     });
 
     it('beside claims keeps: wanted + leased + votes = quorum', async () => {

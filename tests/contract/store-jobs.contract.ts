@@ -186,6 +186,21 @@ export function storeJobsContract(open: OpenStore): void {
     });
   });
 
+  it('that is queued takes the spec that its needs came to; one that has begun keeps its own', async () => {
+    const scene = await Scene.open(open);
+    const { spec } = await scene.queuedJob({ shards: { outputsOf: jobId(2), count: 2 } });
+    expect(await scene.store.shardsOf(JOB)).toHaveLength(2);
+    const resolved = { ...spec, needs: [jobId(2)], shards: { inputs: [object('a'), object('b')] } };
+    expect(await scene.store.resolveSpec(JOB, scene.epoch(), resolved)).toBe(true);
+    expect((await scene.store.findJob(JOB))?.spec).toEqual(resolved);
+    expect(await scene.move(['queued'], 'running')).toBe(true);
+    expect(await scene.store.resolveSpec(JOB, scene.epoch(), spec)).toBe(false);
+    expect(await scene.store.resolveSpec(jobId(7), scene.epoch(jobId(7)), spec)).toBe(false);
+    expect((await scene.store.findJob(JOB))?.spec).toEqual(resolved);
+    await scene.store.takePartitions('coordinator-2');
+    await expect(scene.store.resolveSpec(JOB, scene.epoch(), resolved)).rejects.toThrow(StaleEpoch);
+  });
+
   describe('a merge shard', () => {
     it('is claimed only after it was unblocked, once', async () => {
       const scene = await Scene.open(open);

@@ -116,7 +116,7 @@ export class Scene {
     return { type: 'refuse', partition: lease.partition, epoch: this.epoch(lease.job), vote };
   }
 
-  end(lease: Lease, state: 'suspect' | 'expired' | 'failed' | 'released', reason = 'because'): Change {
+  end(lease: Lease, state: 'suspect' | 'expired' | 'failed' | 'released', reason = 'because'): Extract<Change, { type: 'end' }> {
     return { type: 'end', partition: lease.partition, epoch: this.epoch(lease.job), fence: lease.fence, state, reason, at: 4_000 };
   }
 

@@ -64,7 +64,8 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     // The key must not stay in the address, where it would be copied along.
     expect(page.url()).not.toContain(grid.adminKey);
 
-    const job = await submitJobFile(grid.client, file, {});
+    const [job] = await submitJobFile(grid.client, file, {});
+    if (job === undefined) throw new Error('the file has no job');
     await page.getByRole('link', { name: 'lighthouse' }).click();
     await page.waitForURL(`**/jobs/${job.id}`);
     await followJob(grid.client, job.id, () => {});

@@ -32,7 +32,12 @@ export interface SimulatedGrid {
   /** `owner` vouches for it, else its token does; a trusted one decides. */
   addDevice(name: string, answer: Answer, who?: { owner?: string; trusted?: boolean }): Promise<SimulatedDevice>;
   /** Submits a job of `shards` plain shards whose right output `answerOf` knows. */
-  submit(id: string, shards: number, quorum: number, options?: { merge?: boolean; trust?: Trust }): Promise<void>;
+  submit(
+    id: string,
+    shards: number,
+    quorum: number,
+    options?: { merge?: boolean; trust?: Trust; changes?: Partial<Submission['spec']> },
+  ): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -84,7 +89,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
       device.connect();
       return device;
     },
-    async submit(id, shards, quorum, { merge = false, trust } = {}) {
+    async submit(id, shards, quorum, { merge = false, trust, changes = {} } = {}) {
       const spec: Submission['spec'] = {
         version: 1,
         name: 'simulated',
@@ -98,8 +103,9 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
         ...(trust === undefined ? {} : { trust }),
         maxFailures: 100,
         priority: 0,
+        ...changes,
       };
-      await desk.submit({ id, spec }, { tenant: 'default', name: 'simulation' });
+      await desk.submit({ id, spec }, { tenant: 'default', name: 'simulation', role: 'submitter' });
     },
     async close() {
       presence.close();

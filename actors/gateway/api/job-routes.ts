@@ -33,7 +33,7 @@ export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: Gat
   app.post('/api/jobs', async (request, reply) => {
     const by = await authenticate(tenants, bearerOf(request));
     const submission = parse(Submission, request.body, 'BAD_SPEC');
-    const summary = await jobs.submit(submission, { tenant: by.tenant, name: by.name });
+    const summary = await jobs.submit(submission, { tenant: by.tenant, name: by.name, role: by.role });
     return reply.code(201).send(summary);
   });
 

@@ -61,6 +61,8 @@ export const JobShard = defineEntity({
     /** How far it was believed, and what decided, when its job was sealed. */
     belief: p.double().nullable(),
     decidedBy: p.enum(['quorum', 'belief', 'core']).nullable(),
+    /** It is not leased before: an attempt of it failed. */
+    retryAt: p.bigint('number').nullable(),
   },
   indexes: [
     /** What claims read: job by job, because a paused or foreign job must not cost them anything. */

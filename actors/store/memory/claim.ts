@@ -13,10 +13,10 @@ export async function claim(connection: Connection, tables: Tables, request: Cla
   return connection.transaction('claim', async (tx) => {
     const partitions = await holdPartitionsWithWork(tx, tables, request.epochs);
     if (partitions.size === 0) return [];
-    const { limit, draws } = request;
+    const { limit, draws, at } = request;
     const locked = draws
-      ? await lockDrawn(tx, tables, draws, { partitions, devices, limit })
-      : await lockCandidates(tx, tables, { partitions, devices, limit });
+      ? await lockDrawn(tx, tables, draws, { partitions, devices, limit, at })
+      : await lockCandidates(tx, tables, { partitions, devices, limit, at });
     if (locked.length === 0) return [];
     const candidates = (await readCandidates(tx, tables, locked, devices)).filter(({ barred }) => anyMayRun(devices, barred));
     const leases = admissible(candidates, devices, request.place(candidates));
@@ -42,6 +42,7 @@ interface Wanted {
   readonly partitions: ReadonlySet<number>;
   readonly devices: readonly string[];
   readonly limit: number;
+  readonly at: number;
 }
 
 async function lockCandidates(tx: Transaction, tables: Tables, wanted: Wanted): Promise<readonly ShardUnderChange[]> {
@@ -68,7 +69,7 @@ function lockShardsOf(
   tx: Transaction,
   tables: Tables,
   jobs: readonly MemoryJob[],
-  { partitions, devices, limit }: Wanted,
+  { partitions, devices, limit, at }: Wanted,
 ): ShardUnderChange[] {
   const locked: ShardUnderChange[] = [];
   for (const { row, shards } of jobs) {
@@ -76,7 +77,7 @@ function lockShardsOf(
     const trust = trustConstraints(tables, row, devices);
     for (const shard of shards) {
       if (locked.length >= limit) return locked;
-      if (shard.wanted === 0 || !OPEN_SHARD_STATES.includes(shard.state)) continue;
+      if (shard.wanted === 0 || !OPEN_SHARD_STATES.includes(shard.state) || (shard.retryAt ?? 0) > at) continue;
       if (!anyMayRun(devices, barredFrom(tables, shard, trust))) continue;
       if (tx.tryLock('shard', shard.id, 'no key update')) locked.push(shard);
     }

@@ -98,10 +98,10 @@ async function writeScene(tx: Transaction, tables: Tables, scene: MemoryScene): 
   scene.writeStandings();
   if (touchedShards.size > 0) {
     await tx.statement();
-    for (const { id, state, wanted, failures, output, coreOnly } of touchedShards) {
+    for (const { id, state, wanted, failures, output, coreOnly, retryAt } of touchedShards) {
       await tx.lock('shard', [id], 'no key update');
       const row = tables.shards.get(id);
-      if (row !== undefined) tx.set(row, { state, wanted, failures, output, coreOnly });
+      if (row !== undefined) tx.set(row, { state, wanted, failures, output, coreOnly, retryAt });
     }
   }
   if (touchedAttempts.size > 0) {

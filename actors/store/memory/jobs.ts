@@ -29,6 +29,7 @@ type Jobs = Pick<
   | 'attemptsOf'
   | 'shardsOf'
   | 'shardStates'
+  | 'resolveSpec'
   | 'noteDecided'
 >;
 
@@ -95,6 +96,17 @@ export function jobVerbs(connection: Connection, tables: Tables): Jobs {
         const row = { ...job.row, state: to, reason: why, finishedAt: FINAL.has(to) ? at : null };
         tx.set<MemoryJob>(job, { row });
         if (stops) await stopShards(tx, tables, { ...job, row }, { reason: why ?? `job ${to}`, at });
+        return true;
+      }),
+    resolveSpec: (id, epoch, spec) =>
+      connection.transaction('resolveSpec', async (tx) => {
+        await holdEpochs(tx, tables, [[partitionOf(id), epoch]]);
+        await tx.statement();
+        const job = tables.jobs.get(id);
+        if (job?.row.state !== 'queued') return false;
+        await tx.lock('job', [id], 'no key update');
+        if (job.row.state !== 'queued') return false;
+        tx.set<MemoryJob>(job, { row: { ...job.row, spec: structuredClone(spec) } });
         return true;
       }),
     unblockMerge: (id, epoch) =>
@@ -290,6 +302,7 @@ function jobRow({ row }: MemoryJob): JobRow {
   return { ...row };
 }
 
-function shardRow({ id, index, state, wanted, failures, output, coreOnly, decided }: ShardUnderChange): ShardRow {
-  return { id, index, state, wanted, failures, output, coreOnly, ...(decided === undefined ? {} : { decided }) };
+function shardRow({ id, index, state, wanted, failures, output, coreOnly, decided, retryAt }: ShardUnderChange): ShardRow {
+  const wait = retryAt === undefined ? {} : { retryAt };
+  return { id, index, state, wanted, failures, output, coreOnly, ...(decided === undefined ? {} : { decided }), ...wait };
 }

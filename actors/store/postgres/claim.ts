@@ -28,8 +28,8 @@ export async function claim(db: Database, request: ClaimRequest): Promise<readon
     const partitions = await holdPartitionsWithWork(tx, request.epochs);
     if (partitions.length === 0) return [];
     const shardIds = request.draws
-      ? await lockDrawn(tx, request.draws, { partitions, devices, limit: request.limit })
-      : await lockCandidates(tx, partitions, devices, request.limit);
+      ? await lockDrawn(tx, request.draws, { partitions, devices, limit: request.limit, at: request.at })
+      : await lockCandidates(tx, { partitions, devices, limit: request.limit, at: request.at });
     if (shardIds.length === 0) return [];
     const candidates = (await readCandidates(tx, shardIds, devices)).filter(({ barred }) => anyMayRun(devices, barred));
     const leases = admissible(candidates, devices, request.place(candidates));
@@ -50,19 +50,14 @@ async function holdPartitionsWithWork(tx: Tx, epochs: ReadonlyMap<number, number
 }
 
 /** Shards in claim order, locked. The order of the outer rows is that of the jobs: a lateral join is a nested loop. */
-async function lockCandidates(
-  tx: Tx,
-  partitions: readonly number[],
-  devices: readonly string[],
-  limit: number,
-): Promise<readonly number[]> {
+async function lockCandidates(tx: Tx, { partitions, devices, limit, at }: DrawScope): Promise<readonly number[]> {
   const { rows } = await sql<{ id: number }>`
     with asking as materialized (${asking(devices)})
     select wanting.id from (
       select id, app from jobs
       where state = 'running' and partition = any(${partitions}::int[])
       order by priority desc, submitted_at, id
-    ) job cross join lateral (${wantingOf('job', devices, limit)}) wanting
+    ) job cross join lateral (${wantingOf('job', { devices, limit, at })}) wanting
     limit ${limit}::int
   `.execute(tx);
   return rows.map((row) => row.id);
@@ -72,10 +67,11 @@ interface DrawScope {
   readonly partitions: readonly number[];
   readonly devices: readonly string[];
   readonly limit: number;
+  readonly at: number;
 }
 
 /** Draw by draw, each up to its limit. Jobs that do not run any more yield nothing. */
-async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, limit }: DrawScope): Promise<readonly number[]> {
+async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, limit, at }: DrawScope): Promise<readonly number[]> {
   const found: number[] = [];
   for (const draw of draws) {
     const room = Math.min(draw.limit, limit - found.length);
@@ -86,7 +82,7 @@ async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, 
         select j.id, j.app from unnest(${draw.jobs.filter(isJobId)}::uuid[]) with ordinality d (id, n) join jobs j on j.id = d.id
         where j.state = 'running' and j.partition = any(${partitions}::int[])
         order by d.n
-      ) job cross join lateral (${wantingOf('job', devices, room)}) wanting
+      ) job cross join lateral (${wantingOf('job', { devices, limit: room, at })}) wanting
       limit ${room}::int
     `.execute(tx);
     for (const { id } of rows) found.push(id);
@@ -95,10 +91,11 @@ async function lockDrawn(tx: Tx, draws: readonly Draw[], { partitions, devices, 
 }
 
 /** Shards of one job that want attempts and that at least one of the devices may run. Its statement knows who is `asking`. */
-function wantingOf(job: string, devices: readonly string[], limit: number) {
+function wantingOf(job: string, { devices, limit, at }: Omit<DrawScope, 'partitions'>) {
   return sql`
     select s.id from job_shards s
     where s.job_id = ${sql.ref(`${job}.id`)} and s.wanted > 0 and s.state in (${stateList(OPEN_SHARD_STATES)})
+      and (s.retry_at is null or s.retry_at <= ${at}::bigint)
       and case when ${sql.ref(`${job}.app`)} is null then (
         select count(distinct a.device) from shard_attempts a
         where a.shard_id = s.id and a.device = any(${devices}::text[]) and a.state in (${stateList(BARRING_ATTEMPT_STATES)})

@@ -22,6 +22,7 @@ import { openSession } from './open-session.ts';
 import { findJob, listJobs, openJobs } from './read-jobs.ts';
 import { attemptsOf, shardsOf, shardStates, votesOf } from './read-shards.ts';
 import { listEvents, recordEvents, recordModels } from './records.ts';
+import { resolveSpec } from './resolve-spec.ts';
 import { seal } from './seal.ts';
 import { listStoredModels, removeStoredModel, storeModel } from './stored-models.ts';
 import { servingVerbs } from './serving.ts';
@@ -69,6 +70,7 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     openJobs: (partitions) => openJobs(db, partitions),
     activateJob: (id, epoch) => activateJob(db, id, epoch),
     moveJob: (id, epoch, from, to, reason, at) => moveJob(db, { id, epoch, from, to, reason, at }),
+    resolveSpec: (id, epoch, spec) => resolveSpec(db, id, epoch, spec),
     unblockMerge: (id, epoch) => unblockMerge(db, id, epoch),
     seal: (manifest, epoch) => seal(db, manifest, epoch),
     noteDecided: (job, epoch, decided) => noteDecided(db, job, epoch, decided),

@@ -39,7 +39,7 @@ export function jobRow(r: JobRecord): JobRow {
   };
 }
 
-export const SHARD_COLUMNS = sql`s.id, s.shard_index, s.state, s.wanted, s.failures, s.output_sha256, s.output_size, s.core_only, s.belief, s.decided_by`;
+export const SHARD_COLUMNS = sql`s.id, s.shard_index, s.state, s.wanted, s.failures, s.output_sha256, s.output_size, s.core_only, s.belief, s.decided_by, s.retry_at`;
 
 export interface ShardRecord {
   id: number;
@@ -52,6 +52,7 @@ export interface ShardRecord {
   core_only: boolean;
   belief: number | null;
   decided_by: Decided['by'] | null;
+  retry_at: number | null;
 }
 
 export function shardRow(r: ShardRecord): ShardRow {
@@ -66,6 +67,7 @@ export function shardRow(r: ShardRecord): ShardRow {
     output,
     coreOnly: r.core_only,
     ...decided,
+    ...(r.retry_at === null ? {} : { retryAt: r.retry_at }),
   };
 }
 

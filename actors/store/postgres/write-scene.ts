@@ -23,7 +23,7 @@ async function writeShards(tx: Tx, shards: readonly ShardUnderChange[]): Promise
   await sql`
     update job_shards s
     set state = c.state, wanted = c.wanted, failures = c.failures, output_sha256 = c.sha256, output_size = c.size,
-      core_only = c.core_only
+      core_only = c.core_only, retry_at = c.retry_at
     from unnest(
       ${shards.map((s) => s.id)}::bigint[],
       ${shards.map((s) => s.state)}::text[],
@@ -31,8 +31,9 @@ async function writeShards(tx: Tx, shards: readonly ShardUnderChange[]): Promise
       ${shards.map((s) => s.failures)}::int[],
       ${shards.map((s) => s.output?.sha256 ?? null)}::text[],
       ${shards.map((s) => s.output?.size ?? null)}::bigint[],
-      ${shards.map((s) => s.coreOnly)}::boolean[]
-    ) c (id, state, wanted, failures, sha256, size, core_only)
+      ${shards.map((s) => s.coreOnly)}::boolean[],
+      ${shards.map((s) => s.retryAt ?? null)}::bigint[]
+    ) c (id, state, wanted, failures, sha256, size, core_only, retry_at)
     where s.id = c.id
   `.execute(tx);
 }

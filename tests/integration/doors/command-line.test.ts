@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import type { JobSummary } from '#actors/contract/live.ts';
 import { endWithoutLeak, startAgents } from '#tests/faults/grid-under-test.ts';
 import { startGrid, type Grid } from '#tests/support/grid.ts';
 import { waitUntil } from '#tests/support/wait-until.ts';
@@ -101,6 +102,9 @@ describe('the command line', () => {
       ['has a wrong quorum', `${good}quorum: 99\n`, [/quorum/]],
       ['has a field that is none', `${good}colour: red\n`, [/colour/]],
       ['has no shards', good.replace(/shards.*\n/, ''), [/shards: .*count: 100/]],
+      ['is of a kind that nothing runs yet', `${good}kind: kernel\n`, [/kind: no agent runs GPU kernels yet/, /fix: /]],
+      ['needs a job that there is not', `${good}needs: [other]\n`, [/needs\[0\]: there is no job other/, /fix: name a job of this file/]],
+      ['is for another tenant’s', `${good}tenant: ''\n`, [/tenant/]],
       ['wants too much memory', `${good}limits: { memoryMiB: 1000000 }\n`, [/limits\.memoryMiB/]],
       [
         'names a module that is not there',
@@ -115,6 +119,42 @@ describe('the command line', () => {
     ])('that %s', async (_, text, words) => {
       const spec = text === null ? file('none.yaml') : await jobFile(text);
       await expectRefusal(['submit', spec], 2, words);
+    });
+
+    it('with jobs that need each other runs them in turn, the outputs of one being the inputs of the other', async () => {
+      const ended = await run(['submit', path.join(EXAMPLES, 'pipeline', 'job.yaml'), '--quorum', '1', '--json']);
+      expect({ ...ended, stdout: '' }).toEqual({ code: 0, stdout: '', stderr: expect.any(String) });
+      const { jobs } = JSON.parse(ended.stdout) as { jobs: JobSummary[] };
+      expect(jobs.map(({ name, state, shards }) => [name, state, shards])).toEqual([
+        ['words of each line', 'done', 3],
+        ['lines of each word', 'done', 4],
+      ]);
+      const out = file('results');
+      expect((await run(['results', jobs[1]?.id ?? '', '--out', out])).code).toBe(0);
+      const table = await readFile(path.join(out, 'result'), 'utf8');
+      const lines = Object.fromEntries(
+        table
+          .trim()
+          .split('\n')
+          .map((line) => line.split('\t')),
+      );
+      expect(lines).toMatchObject({ text: '3', that: '3', machine: '1', machines: '2', quorum: '1' });
+      const why = await run(['jobs', jobs[1]?.id ?? '', '--why', '--json']);
+      expect(JSON.parse(why.stdout)).toMatchObject({ hold: 'ended' });
+    });
+
+    it('that needs a job which the grid has not is refused with the field', async () => {
+      const ended = await run(['submit', await jobFile(`${good}needs: [6b5d3f0a-8f5e-4b0e-9f3e-2b1d6c7a8e90]\n`)]);
+      expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/needs\[0\]: no job 6b5d3f0a[\s\S]*fix: /) });
+    });
+
+    it('with a grid of parameters, deadline and pauses is taken', async () => {
+      const grids = `${good.replace('[count]', "[count, '{mode}']").replace('{ count: 1 }', '{ grid: { mode: [a, b] } }')}quorum: 1\ndeadlineSeconds: 600\nretry: { pauseSeconds: 3600 }\nmaxFailures: 2\n`;
+      const ended = await run(['submit', await jobFile(grids), '--no-wait', '--json']);
+      const { id } = JSON.parse(ended.stdout) as JobSummary;
+      const { shards, counts } = await grid.client.job(id);
+      expect([shards, counts.failed]).toEqual([2, 0]);
+      expect((await run(['cancel', id])).code).toBe(0);
     });
 
     it('whose module is not wasm, or would not be run by any agent', async () => {

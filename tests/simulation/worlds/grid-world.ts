@@ -238,7 +238,7 @@ async function submitUntilThere(grid: Grid, { id, spec }: PlannedJob): Promise<v
       grid.trace.note(`submit ${id}`);
       // It may fail, and it may never be answered: what is in the database counts.
       coordinator?.process.enter(
-        () => void coordinator.desk?.submit({ id, spec }, { tenant: 'default', name: 'client' }).catch(() => undefined),
+        () => void coordinator.desk?.submit({ id, spec }, { tenant: 'default', name: 'client', role: 'submitter' }).catch(() => undefined),
       );
     }
     await pause(grid.host, RESUBMIT_MS);

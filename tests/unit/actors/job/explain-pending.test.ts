@@ -17,7 +17,7 @@ const JOB: PendingFacts['job'] = {
 };
 const DEVICES = ['a', 'b', 'c', 'd'].map((id) => ({ id, state: id === 'd' ? ('revoked' as const) : ('present' as const) }));
 const BLOCKS = { reasons: new Map([['slots', 1]] as const), eligible: 0, connected: ['a'], overQuota: false };
-const facts: PendingFacts = { job: JOB, shard: null, pending: 3, devices: DEVICES, blocks: BLOCKS };
+const facts: PendingFacts = { job: JOB, shard: null, pending: 3, devices: DEVICES, blocks: BLOCKS, at: 5_000 };
 
 describe('why a shard is pending', () => {
   it('counts every enrolled device once', () => {
@@ -39,6 +39,9 @@ describe('why a shard is pending', () => {
     expect(hold({ job: { ...JOB, state: 'done' } })).toBe('ended');
     expect(hold({ shard: { index: 3, state: 'blocked', wanted: 1 } })).toBe('merge');
     expect(hold({ blocks: { ...BLOCKS, overQuota: true } })).toBe('quota');
+    expect(hold({ job: { ...JOB, state: 'queued', spec: { ...JOB.spec, needs: [JOB.id] } } })).toBe('needs');
+    expect(hold({ shard: { index: 0, state: 'leased', wanted: 1, retryAt: 5_001 } })).toBe('retry');
+    expect(hold({ shard: { index: 0, state: 'leased', wanted: 1, retryAt: 5_000 } })).toBe('none');
     expect(hold({})).toBe('none');
     expect(explainPending({ ...facts, shard: { index: 0, state: 'voting', wanted: 0 } }).text).toContain('waits for no device');
     expect(explainPending({ ...facts, blocks: { ...BLOCKS, eligible: 2 } }).text).toContain('waits for its turn');

@@ -5,12 +5,13 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { MAX_INLINE_SHARDS } from '#actors/contract/primitives.ts';
-import { packJob, type PackedJob, type PackOverrides } from '#bin/client/pack-job.ts';
+import { packJobs, type PackedJob, type PackOverrides } from '#bin/client/pack-job.ts';
 import { GridError } from '#runtime/errors.ts';
 import { buildModule } from '#tests/support/module-builder.ts';
 import { temporaryFolder } from '#tests/support/temporary-folder.ts';
 
 const MODULE = buildModule();
+const ID = '6b5d3f0a-8f5e-4b0e-9f3e-2b1d6c7a8e90';
 
 /** A folder with a job file, its module and the given texts below `texts/`. */
 async function jobFolder(job: unknown, texts: Readonly<Record<string, string>> = {}): Promise<{ folder: string; file: string }> {
@@ -28,6 +29,12 @@ async function jobFolder(job: unknown, texts: Readonly<Record<string, string>> =
 
 const counted = { version: 1, name: 'job', module: './a.wasm', shards: { count: 4 } };
 const filed = (files: object = {}): object => ({ ...counted, shards: { files: { root: './texts', ...files } } });
+
+async function packJob(file: string, overrides?: PackOverrides): Promise<PackedJob> {
+  const [job, ...more] = await packJobs(file, () => ID, overrides);
+  if (job === undefined || more.length > 0) throw new Error('not one job');
+  return job;
+}
 
 async function contents(packed: PackedJob): Promise<string[]> {
   const texts: string[] = [];
@@ -210,4 +217,75 @@ describe('what cannot be packed', () => {
     const { file } = await jobFolder(counted);
     expect(await refusal(file, { quorum: 99 })).toMatchObject({ code: 'BAD_SPEC', path: 'quorum' });
   });
+});
+
+describe('a file with several jobs', () => {
+  const work = { module: './a.wasm', shards: { count: 2 } };
+  const many = (jobs: object): object => ({ version: 1, jobs });
+  const ids = (): (() => string) => {
+    let n = 0;
+    return () => `00000000-0000-4000-8000-00000000000${++n}`;
+  };
+
+  it('gives each after those that it needs, which it names by their ids', async () => {
+    const { file } = await jobFolder(
+      many({
+        report: { ...work, shards: { outputsOf: 'train' }, needs: ['prepare', ID] },
+        train: { ...work, needs: ['prepare'], name: 'training' },
+        prepare: work,
+      }),
+    );
+    const packed = await packJobs(file, ids());
+    expect(packed.map(({ id, spec }) => [spec.name, id.at(-1), spec.needs?.map((need) => need.slice(-1)), spec.shards])).toEqual([
+      ['prepare', '3', undefined, { count: 2 }],
+      ['training', '2', ['3'], { count: 2 }],
+      ['report', '1', ['3', ID.slice(-1)], { outputsOf: '00000000-0000-4000-8000-000000000002' }],
+    ]);
+  });
+
+  it.each<[string, string, object]>([
+    ['jobs.b.needs[0]', 'jobs.b: needs[0]: there is no job c in this file, and it is no job id', { b: { ...work, needs: ['c'] } }],
+    [
+      'jobs.a.needs',
+      'jobs.a.needs: a needs b needs a: none of them could begin',
+      { a: { ...work, needs: ['b'] }, b: { ...work, needs: ['a'] } },
+    ],
+    ['jobs.a.module', 'jobs.a: the module b.wasm cannot be read', { a: { ...work, module: 'b.wasm' } }],
+    ['jobs.a.kind', 'jobs.a.kind: no agent runs GPU kernels yet: use kind: wasm', { a: { ...work, kind: 'kernel' } }],
+    ['jobs', 'jobs: expected at least one job', {}],
+  ])('says at %s what is wrong', async (where, message, jobs) => {
+    const { file, folder } = await jobFolder(many(jobs));
+    const error = await packJobs(file, ids()).catch((reason: unknown) => reason);
+    if (!(error instanceof GridError)) throw new Error(`not refused: ${String(error)}`);
+    expect([error.path, error.message.replace(`${folder}/`, '')]).toEqual([where, message]);
+    expect(error.fix).toBeTypeOf('string');
+  });
+
+  it('takes no option that is for one job', async () => {
+    const { file } = await jobFolder(many({ a: work }));
+    await expect(packJobs(file, ids(), { name: 'x' })).rejects.toThrow('--name is for files with one job');
+  });
+});
+
+describe('lines as shards', () => {
+  const lines = { ...counted, shards: { jsonl: './texts/lines.jsonl' } };
+
+  it('are one object for each that is not blank', async () => {
+    const { file } = await jobFolder(lines, { 'lines.jsonl': '{"a":1}\n\n[2]\n"three"' });
+    expect(await contents(await packJob(file))).toEqual(['{"a":1}', '[2]', '"three"']);
+  });
+
+  it('must be JSON, and there must be some', async () => {
+    const broken = await jobFolder(lines, { 'lines.jsonl': '1\n{a}\n' });
+    expect((await refusal(broken.file)).message).toContain('shards.jsonl: line 2 of');
+    const empty = await jobFolder(lines, { 'lines.jsonl': '\n' });
+    expect((await refusal(empty.file)).message).toContain('has 0 lines; 1 to 20000 are allowed');
+    const missing = await jobFolder(lines);
+    expect(await refusal(missing.file)).toMatchObject({ code: 'NOT_FOUND', path: 'shards.jsonl' });
+  });
+});
+
+it('each file by itself is a shard with its bytes as they are', async () => {
+  const { file } = await jobFolder(filed({ each: true }), { a: 'one', b: '' });
+  expect(await contents(await packJob(file))).toEqual(['one', '']);
 });
