@@ -1,5 +1,5 @@
 // Who may import whom: the plan of ARCHITECTURE.md, section 2. The comment of a rule says what is allowed instead.
-const RUNTIME_ROOMS = 'kernel|link|cluster|presence|database|objects|identity|observe|simulation';
+const RUNTIME_ROOMS = 'kernel|threads|link|cluster|presence|database|objects|identity|observe|simulation';
 
 module.exports = {
   forbidden: [

@@ -86,6 +86,15 @@ export interface Timer {
   cancel(): void;
 }
 
+/** The end of an ask whose answer comes later. Whatever comes first counts: one of these two, or the asker's deadline. */
+export interface Reply<R> {
+  /** How long the asker waits in all. */
+  readonly timeoutMs: number;
+  resolve(answer: R): void;
+  /** With a `Refusal`, as a rule. The actor lives on. */
+  reject(error: unknown): void;
+}
+
 export type Settled<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
 /**
@@ -122,6 +131,11 @@ export interface Context<Pr extends Protocol> {
   stash(): never;
   /** Those that were set aside come next, in their old order and before all that wait. */
   unstash(): void;
+  /**
+   * For the handler of an ask that takes other messages before it answers: `return context.answerLater((reply) => …)`. The message counts
+   * as handled. A reply that nobody gives ends by the asker's deadline.
+   */
+  answerLater<R>(begin: (reply: Reply<R>) => void): R;
   /** A receive timeout: calls back when no message was handled for `ms` milliseconds, once for each such pause; late by at most `ms`.
    *  To passivate, let it call `stop()`. */
   whenIdle(ms: number, callback: () => void | Promise<void>): Timer;

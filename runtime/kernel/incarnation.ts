@@ -1,10 +1,11 @@
 import { ActorTimer } from '#runtime/kernel/actor-timer.ts';
-import type { ChildSpec, Settled, Termination, Timer } from '#runtime/kernel/actor.ts';
+import type { ChildSpec, Reply, Settled, Termination, Timer } from '#runtime/kernel/actor.ts';
 import type { Cell } from '#runtime/kernel/cell.ts';
 import type { Activity } from '#runtime/kernel/crash-report.ts';
 import { ActorClosed, LinkedCrash } from '#runtime/kernel/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 import { IdleWatch } from '#runtime/kernel/idle-watch.ts';
+import { LATER } from '#runtime/kernel/pending-ask.ts';
 import type { Protocol } from '#runtime/kernel/protocol.ts';
 import { ActorRef, type AnyRef, type Ref } from '#runtime/kernel/ref.ts';
 import type { Life } from '#runtime/kernel/runner.ts';
@@ -100,6 +101,14 @@ export class Incarnation implements Life {
 
   unstash(): void {
     if (this.isLive) this.#cell.unstash();
+  }
+
+  answerLater<R>(begin: (reply: Reply<R>) => void): R {
+    const { askInHand } = this.#cell;
+    if (!this.isLive || askInHand === null) throw new TypeError(`${this.path}: only the handler of an ask can answer later`);
+    begin(askInHand);
+    // Nobody sees it: the ask knows it.
+    return LATER as R;
   }
 
   link(ref: AnyRef): () => void {

@@ -9,13 +9,17 @@ interface Question {
   readonly timeoutMs: number;
 }
 
+/** What the handler of an ask answers when its answer comes later. */
+export const LATER = Symbol('answered later');
+
 /** An ask that waits for its answer. It is its own deadline; whatever comes first ends it, the rest is ignored. */
 export class PendingAsk extends WheelTimer {
   /** What was asked; it travels with the ask through the mailbox. */
   readonly payload: unknown;
+  /** How long the asker waits in all. */
+  readonly timeoutMs: number;
   readonly #cell: Cell;
   readonly #kind: number;
-  readonly #timeoutMs: number;
   readonly #resolve: (value: unknown) => void;
   readonly #reject: (error: unknown) => void;
 
@@ -24,12 +28,13 @@ export class PendingAsk extends WheelTimer {
     this.payload = asked.payload;
     this.#cell = asked.cell;
     this.#kind = asked.kind;
-    this.#timeoutMs = asked.timeoutMs;
+    this.timeoutMs = asked.timeoutMs;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   resolve(value: unknown): void {
+    if (value === LATER) return;
     this.#cell.kernel.wheel.cancel(this);
     this.#resolve(value);
   }
@@ -40,6 +45,6 @@ export class PendingAsk extends WheelTimer {
   }
 
   override expire(): void {
-    this.#reject(new AskTimeout(this.#cell.path, this.#cell.nameOf(this.#kind), this.#timeoutMs));
+    this.#reject(new AskTimeout(this.#cell.path, this.#cell.nameOf(this.#kind), this.timeoutMs));
   }
 }

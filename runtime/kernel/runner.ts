@@ -96,6 +96,11 @@ export abstract class Runner extends Mailbox implements Runnable {
     return (this.flags & IN_HAND) !== 0;
   }
 
+  /** The ask in hand, if what is in hand is one. */
+  get askInHand(): PendingAsk | null {
+    return this.isInHand && this.slotCode < 0 ? (this.slotBody as PendingAsk) : null;
+  }
+
   /** The code of the message in hand, or `NONE`. */
   protected get codeInHand(): number {
     return (this.flags & IN_HAND) === 0 ? NONE : this.slotCode;

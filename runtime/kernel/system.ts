@@ -49,6 +49,8 @@ export interface System {
   /** Ends all actors, the last started first. Also happens by itself when the top level's restart limit is reached. */
   shutdown(): Promise<void>;
   accounting(): Accounting;
+  /** How many of its messages wait or are in hand. */
+  queued(ref: AnyRef): number;
   inspect(): ActorReport;
   /** The actor at a path as `inspect` shows it, `/jobs/job-1` for one. */
   find(path: string): AnyRef | undefined;
@@ -122,6 +124,7 @@ export function createSystem(options: SystemOptions): System {
     stop: (ref) => ActorRef.cellOf(ref).stop({ reason: 'shutdown' }),
     shutdown,
     accounting: () => accountingOf(root),
+    queued: (ref) => queuedOf(ActorRef.cellOf(ref)),
     inspect: () => inspectActor(root),
     find: (path) => findCell(root, path)?.ref,
     examine: (ref, { timeoutMs }) => examineActor(ActorRef.cellOf(ref), timeoutMs),
@@ -140,6 +143,10 @@ function findCell(root: Cell, path: string): Cell | undefined {
   return cell;
 }
 
+function queuedOf(cell: Cell): number {
+  return cell.waiting + (cell.inHand === undefined ? 0 : 1);
+}
+
 function accountingOf(root: Cell): Accounting {
   const { retired, deadLetters } = root.kernel;
   let { admitted, handled } = retired;
@@ -148,7 +155,7 @@ function accountingOf(root: Cell): Accounting {
   for (let cell = pending.pop(); cell !== undefined; cell = pending.pop()) {
     admitted += cell.admitted;
     handled += cell.handled;
-    queued += cell.waiting + (cell.inHand === undefined ? 0 : 1);
+    queued += queuedOf(cell);
     if (cell.hasChildren) for (const child of cell.children.all()) pending.push(child);
   }
   return { sent: admitted + retired.refused, handled, deadLettered: deadLetters.total, queued, lost: 0 };
