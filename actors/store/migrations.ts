@@ -6,6 +6,7 @@ import { Evidence } from './migrations/2026-11-24-evidence.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
 import { Retries } from './migrations/2026-11-24-retries.ts';
 import { VoteBatches } from './migrations/2026-11-24-vote-batches.ts';
+import { ClusterWrites } from './migrations/2026-11-25-cluster-writes.ts';
 
 /** Steps from an empty database to `entities`, oldest first. A name is never changed: databases remember it. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   { name: '2026-11-24-evidence', class: Evidence },
   { name: '2026-11-24-vote-batches', class: VoteBatches },
   { name: '2026-11-24-retries', class: Retries },
+  { name: '2026-11-25-cluster-writes', class: ClusterWrites },
 ];

@@ -50,6 +50,8 @@ export function ormConfig({ url, entities, migrations, log, applicationName = 'c
     extensions: [Migrator],
     ensureDatabase: false,
     discovery: { warnWhenNoEntities: false },
+    // Functions stand in migrations, and in no entity that they could be compared with.
+    schemaGenerator: { ignoreRoutines: true },
     migrations: { migrationsList: [...migrations], snapshot: false, silent: true },
     pool: { max: Math.max(2, poolSize) },
     driverOptions: {

@@ -2,7 +2,10 @@ import { sql, type Kysely } from 'kysely';
 
 import type { EntityStore } from '../cluster-store.ts';
 
-/** Entities in `cluster_entities`. The epoch stands in the row, so a write costs no more than a plain update. */
+/**
+ * Entities in `cluster_entities`. The epoch stands in the row, so the fence of a write is a condition more, and the server plans the
+ * write once for each connection: see `cluster_write` in the migrations.
+ */
 export function createPostgresEntityStore(db: Kysely<unknown>): EntityStore {
   return {
     async claim({ kind, id, partition }, epoch) {
@@ -15,11 +18,10 @@ export function createPostgresEntityStore(db: Kysely<unknown>): EntityStore {
       return row === undefined ? null : { version: row.version, state: row.state && new Uint8Array(row.state) };
     },
     async write({ kind, id }, { epoch, version }, state) {
-      const { numAffectedRows } = await sql`
-        update cluster_entities set version = version + 1, state = ${Buffer.from(state)}
-        where kind = ${kind} and id = ${id} and epoch = ${epoch} and version = ${version}
+      const { rows } = await sql<{ written: boolean }>`
+        select cluster_write(${kind}, ${id}, ${epoch}, ${version}, ${Buffer.from(state)}) as written
       `.execute(db);
-      return numAffectedRows === 1n;
+      return rows[0]?.written === true;
     },
   };
 }
