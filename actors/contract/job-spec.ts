@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { Comparator } from './comparator.ts';
 import { combinationOf, gridSize, ParameterGrid } from './parameter-grid.ts';
 import { JobId, Label, MAX_INLINE_SHARDS, MAX_SHARDS, ObjectRef } from './primitives.ts';
 import { Constraints, Resources, RunnableKind } from './requirements.ts';
@@ -78,11 +79,13 @@ export type View = z.infer<typeof View>;
 /**
  * When a shard is believed. `maxError`: the most that an accepted result may be wrong with, by the grid's belief in the
  * devices that computed it; a shard runs as often as that takes, once on devices that have earned it. `quorum`: so many
- * equal votes of different devices, whatever is known of them.
+ * equal votes of different devices, whatever is known of them. `comparator`: when two outputs are the same result; their bytes
+ * decide when it is left out.
  */
+const SAME = { comparator: Comparator.optional() };
 export const Trust = z.union([
-  z.strictObject({ maxError: z.number().min(1e-5).max(0.5) }),
-  z.strictObject({ quorum: z.number().int().min(1).max(9) }),
+  z.strictObject({ maxError: z.number().min(1e-5).max(0.5), ...SAME }),
+  z.strictObject({ quorum: z.number().int().min(1).max(9), ...SAME }),
 ]);
 export type Trust = z.infer<typeof Trust>;
 
@@ -131,6 +134,12 @@ export type JobSpec = z.infer<typeof JobSpec>;
 /** A submission: the spec and the submitter's own id for it, so that sending it twice makes one job. */
 export const Submission = z.strictObject({ id: z.uuid(), spec: JobSpec });
 export type Submission = z.infer<typeof Submission>;
+
+/** How outputs of the job are compared; null: by their bytes. A merge shard's are compared likewise. */
+export function comparatorOf({ trust }: Pick<JobSpec, 'trust'>): Comparator | null {
+  const { comparator } = trust ?? {};
+  return comparator === undefined || comparator.type === 'bytes' ? null : comparator;
+}
 
 /** The error that a job allows; null when it counts votes instead. */
 export function maxErrorOf({ trust }: JobSpec): number | null {

@@ -6,7 +6,20 @@ import { fromHex, toHex } from './hex.ts';
 import type { JobSpec } from './job-spec.ts';
 import { headProblem, isInLog, LogProof } from './manifest-log.ts';
 import { inclusionProof, leafHash, type Sha256Function, verifyInclusion } from './merkle.ts';
-import { DeviceId, Fence, fenceText, JobId, Label, MAX_SHARDS, ObjectRef, PublicKey, Sha256, Signature } from './primitives.ts';
+import { Comparator, groupsOf, readComparable } from './comparator.ts';
+import {
+  DeviceId,
+  Fence,
+  fenceText,
+  INLINE_LIMIT,
+  JobId,
+  Label,
+  MAX_SHARDS,
+  ObjectRef,
+  PublicKey,
+  Sha256,
+  Signature,
+} from './primitives.ts';
 import { signedBytes, VoteBatch } from './vote-batch.ts';
 
 /**
@@ -73,6 +86,8 @@ export const SealedVote = z.strictObject({
   fence: Fence,
   inputDigest: Sha256,
   signature: Signature,
+  /** What it voted for, when that is not the leaf's output but one that the job's comparator takes for the same result. */
+  output: ObjectRef.optional(),
   /** The signature covers a batch of votes of this device, and this one stands here in it. */
   batch: VoteBatch.optional(),
 });
@@ -120,6 +135,8 @@ export const Manifest = z.discriminatedUnion('version', [
     ...MANIFEST,
     /** The error that the job allowed; null when it counted votes. */
     maxError: z.number().gt(0).lt(1).nullable(),
+    /** How outputs were compared; left out: by their bytes. */
+    comparator: Comparator.optional(),
   }),
 ]);
 export type Manifest = z.infer<typeof Manifest>;
@@ -131,6 +148,11 @@ export const Receipt = z.strictObject({
   leaf: ReceiptLeaf,
   /** From the leaf up to the root. */
   proof: z.array(Sha256).max(MAX_PROOF),
+  /** Small outputs that the comparator took for the same result, in base64 by their SHA-256: to be compared again. */
+  outputs: z
+    .record(Sha256, z.base64().max(2 * INLINE_LIMIT))
+    .refine((all) => Object.keys(all).length <= MAX_VOTES + 1)
+    .optional(),
   /** Where the manifest stands in the grid's log of all manifests. */
   log: LogProof.optional(),
 });
@@ -238,15 +260,18 @@ export function verifyReceipt(receipt: unknown, tools: ReceiptChecks): ReceiptVe
     ...(data.log === undefined ? [] : [checkLog(data, data.log, tools)]),
     ...(tools.gridKey === undefined ? [] : [checkGridKey(data, tools.gridKey)]),
     checkVoteSignatures(data, tools),
-    checkAgreement(data),
+    checkAgreement(data, tools),
     checkDevices(data),
     checkQuorum(data),
   ];
   return { ok: checks.every((check) => check.ok), checks, warnings: warningsFor(data, tools) };
 }
 
-function warningsFor({ manifest, leaf }: Receipt, { gridKey }: ReceiptChecks): string[] {
+function warningsFor(receipt: Receipt, { gridKey }: ReceiptChecks): string[] {
+  const { manifest, leaf, outputs = {} } = receipt;
   const warnings: string[] = [];
+  if (otherOutputs(receipt).some((name) => !(name in outputs) || !(leaf.output.sha256 in outputs)))
+    warnings.push('outputs that differ in their bytes were compared by the grid and are too large to be in the receipt');
   if (manifest.quorum === 1 && (leaf.by ?? 'quorum') === 'quorum')
     warnings.push('unverified: one device computed this and nobody checked it');
   if (gridKey === undefined) warnings.push(`the grid's key was not pinned: compare ${manifest.gridKey} with what your grid says`);
@@ -294,8 +319,8 @@ function checkGridKey({ manifest }: Receipt, pinned: string): ReceiptCheck {
 
 function checkVoteSignatures({ manifest, leaf }: Receipt, { verify, sha256 }: ReceiptChecks): ReceiptCheck {
   const module = moduleOf(manifest, leaf.shard);
-  const wrong = leaf.votes.filter(({ fence, inputDigest, signature, publicKey, batch }) => {
-    const statement = { job: manifest.job, shard: leaf.shard, fence, module, inputDigest, output: leaf.output };
+  const wrong = leaf.votes.filter(({ fence, inputDigest, signature, publicKey, batch, output = leaf.output }) => {
+    const statement = { job: manifest.job, shard: leaf.shard, fence, module, inputDigest, output };
     const bytes = signedBytes(voteBytes(statement), batch, sha256);
     return bytes === null || !verify(signature, bytes, publicKey);
   });
@@ -309,15 +334,42 @@ function checkVoteSignatures({ manifest, leaf }: Receipt, { verify, sha256 }: Re
   };
 }
 
-/** The signatures already cover one output, the leaf's; votes for it count together only when they had one input. */
-function checkAgreement({ leaf }: Receipt): ReceiptCheck {
+/** The signatures already cover what each voted for; votes count together only when they had one input and, as the job compares, one output. */
+function checkAgreement(receipt: Receipt, { sha256 }: ReceiptChecks): ReceiptCheck {
+  const { leaf } = receipt;
+  const agree = (ok: boolean, detail: string): ReceiptCheck => ({ name: 'votes-agree', ok, detail });
   const inputs = new Set(leaf.votes.map((vote) => vote.inputDigest));
-  const ok = inputs.size === 1;
-  return {
-    name: 'votes-agree',
+  if (inputs.size !== 1) return agree(false, `the votes are about ${inputs.size} different inputs`);
+  const others = otherOutputs(receipt);
+  if (others.length === 0) return agree(true, `one input, one output: ${leaf.output.sha256}`);
+  const comparator = receipt.manifest.version === 2 ? receipt.manifest.comparator : undefined;
+  if (comparator === undefined) return agree(false, 'the votes are about different outputs, and the job compares bytes');
+  if (leaf.votes[0]?.output !== undefined) return agree(false, "the accepted output is not the first vote's");
+  const values = new Map<string, ReturnType<typeof readComparable>>();
+  for (const [name, text] of Object.entries(receipt.outputs ?? {})) {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    if (toHex(sha256(bytes)) !== name) return agree(false, `the output under the name ${name} has another hash`);
+    values.set(name, readComparable(comparator, bytes));
+  }
+  if (others.some((name) => !values.has(name)) || !values.has(leaf.output.sha256))
+    return agree(true, `one input; by the grid's word ${others.length + 1} outputs are one result (${comparator.type})`);
+  const compared = leaf.votes.map(({ fence, output = leaf.output }) => ({
+    fence,
+    sha256: output.sha256,
+    value: values.get(output.sha256) ?? null,
+  }));
+  const ok = groupsOf(comparator, compared).every((group) => group === leaf.output.sha256);
+  const what = `${others.length + 1} outputs`;
+  return agree(
     ok,
-    detail: ok ? `one input, one output: ${leaf.output.sha256}` : `the votes are about ${inputs.size} different inputs`,
-  };
+    ok ? `one input, and ${what} that are one result (${comparator.type})` : `${what} are not one result (${comparator.type})`,
+  );
+}
+
+/** Digests of outputs that were voted for and are not the accepted one. */
+function otherOutputs({ leaf }: Receipt): string[] {
+  const names = new Set(leaf.votes.flatMap(({ output }) => output?.sha256 ?? []));
+  return [...names].filter((name) => name !== leaf.output.sha256);
 }
 
 /** One machine must not count twice: not under two names, not with two attempts, and no attempt votes twice. */

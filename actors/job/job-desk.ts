@@ -2,7 +2,7 @@ import { mapShardCount, maxErrorOf, needsOf, quorumOf, type JobSpec } from '#act
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import { proveEntry, signHead } from '#actors/contract/manifest-log.ts';
 import { MAX_INLINE_SHARDS, type ObjectRef } from '#actors/contract/primitives.ts';
-import { leafHashOf, type ReceiptLeaf } from '#actors/contract/receipt.ts';
+import { leafHashOf, type Receipt, type ReceiptLeaf } from '#actors/contract/receipt.ts';
 import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.ts';
 import { BARRING_ATTEMPT_STATES } from '#actors/store/shard-rules.ts';
 import type { JobRow } from '#actors/store/store.ts';
@@ -17,7 +17,7 @@ import { isFinal, ShardTable } from './job.state.ts';
 import { jobSummary, noCounts } from './job-view.ts';
 import { outputCount } from './job-needs.ts';
 import type { JobDesk, JobsRef, Submitter } from './jobs.protocol.ts';
-import { leavesOf, makeReceipts } from './manifest.ts';
+import { comparedOutputs, leavesOf, makeReceipts } from './manifest.ts';
 import { readEvidence } from './read-evidence.ts';
 import { partitionOf } from '#actors/store/partition.ts';
 
@@ -235,13 +235,20 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
       const wanted = indexes === 'all' ? null : new Set(indexes);
       const hashes: Uint8Array[] = [];
       const leaves: ReceiptLeaf[] = [];
-      for await (const evidence of readEvidence(store, job)) {
+      const outputs = new Map<number, Record<string, string>>();
+      for await (const evidence of readEvidence(services, job)) {
         for (const leaf of leavesOf(evidence)) {
           hashes.push(leafHashOf(leaf, sha256));
-          if (wanted === null || wanted.has(leaf.shard)) leaves.push(leaf);
+          if (wanted !== null && !wanted.has(leaf.shard)) continue;
+          leaves.push(leaf);
+          const compared = comparedOutputs(leaf, evidence.votes);
+          if (compared !== undefined) outputs.set(leaf.shard, compared);
         }
       }
-      const receipts = makeReceipts(manifest, hashes, leaves);
+      const receipts = makeReceipts(manifest, hashes, leaves).map((receipt): Receipt => {
+        const compared = outputs.get(receipt.leaf.shard);
+        return compared === undefined ? receipt : { ...receipt, outputs: compared };
+      });
       const position = await store.logPosition(id);
       if (position === null) return receipts;
       // The log as it was right after this job was sealed: a receipt is the same whenever it is asked for.

@@ -294,7 +294,14 @@ export const jobActor = defineActor({
 
     /** Null when a result was taken back: the job goes on, and is reviewed again when all its shards are accepted anew. */
     async function reviewed(): Promise<{ sealed: Sealed; staleMerge: boolean } | null> {
-      const result = await reviewPass({ store: services.store, job, epoch, quorum, lastWord: reviews >= REVIEWS });
+      const result = await reviewPass({
+        store: services.store,
+        objects: services.objects,
+        job,
+        epoch,
+        quorum,
+        lastWord: reviews >= REVIEWS,
+      });
       reviews += 1;
       if (result.type === 'stands') return result;
       if (result.type === 'lost') {

@@ -1,5 +1,6 @@
-import { maxErrorOf, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
+import { comparatorOf, maxErrorOf, quorumOf, shardCount } from '#actors/contract/job-spec.ts';
 import { toHex } from '#actors/contract/hex.ts';
+import { fenceText } from '#actors/contract/primitives.ts';
 import {
   leafOf,
   makeReceipt,
@@ -28,10 +29,12 @@ export interface Evidence {
   readonly votes: readonly VoteRow[];
   /** Public keys of the devices that voted. */
   readonly publicKeys: ReadonlyMap<string, string>;
+  /** Which result a vote is for, by the text of its fence, where a comparator decides and bytes differ. */
+  readonly groups?: ReadonlyMap<string, string>;
 }
 
 /** One leaf per shard, in shard order. A function of rows that never change after sealing, so leaves need not be stored. */
-export function leavesOf({ job, mapOutputs, shards, votes, publicKeys }: Evidence): ReceiptLeaf[] {
+export function leavesOf({ job, mapOutputs, shards, votes, publicKeys, groups }: Evidence): ReceiptLeaf[] {
   const byIndex = new Map<number, VoteRow[]>();
   for (const vote of votes) {
     if (vote.refusal !== null) continue;
@@ -44,7 +47,7 @@ export function leavesOf({ job, mapOutputs, shards, votes, publicKeys }: Evidenc
     const { output } = shard;
     if (output === null) throw new Error(`shard ${shard.index} of job ${job.id} has no accepted output`);
     const digest = inputDigest(job.spec, shard.index, mapOutputs);
-    const agreeing = (byIndex.get(shard.index) ?? []).filter((v) => v.output.sha256 === output.sha256);
+    const agreeing = (byIndex.get(shard.index) ?? []).filter((v) => (groups?.get(fenceText(v.fence)) ?? v.output.sha256) === output.sha256);
     const sealed = agreeing.map((v) => {
       const publicKey = publicKeys.get(v.device);
       if (publicKey === undefined) throw new Error(`no key of device ${v.device}, which voted on shard ${shard.index} of job ${job.id}`);
@@ -54,6 +57,7 @@ export function leavesOf({ job, mapOutputs, shards, votes, publicKeys }: Evidenc
         fence: v.fence,
         inputDigest: digest,
         signature: v.signature,
+        ...(v.output.sha256 === output.sha256 ? {} : { output: v.output }),
         ...(v.batch === undefined ? {} : { batch: v.batch }),
       };
     });
@@ -68,13 +72,9 @@ export function leavesOf({ job, mapOutputs, shards, votes, publicKeys }: Evidenc
 export function isMergeStale({ id, spec }: Pick<JobRow, 'id' | 'spec'>, leaf: ReceiptLeaf): boolean {
   const [vote] = leaf.votes;
   if (vote === undefined || spec.merge === undefined || !isMergeShard(spec, leaf.shard)) return false;
-  const { fence, inputDigest: digest, batch, signature, publicKey } = vote;
+  const { fence, inputDigest: digest, batch, signature, publicKey, output = leaf.output } = vote;
   const module = spec.merge.module.sha256;
-  const bytes = signedBytes(
-    voteBytes({ job: id, shard: leaf.shard, fence, module, inputDigest: digest, output: leaf.output }),
-    batch,
-    sha256,
-  );
+  const bytes = signedBytes(voteBytes({ job: id, shard: leaf.shard, fence, module, inputDigest: digest, output }), batch, sha256);
   return bytes === null || !verify(signature, bytes, publicKey);
 }
 
@@ -86,10 +86,25 @@ export interface Sealed {
   readonly plain: boolean;
 }
 
+/** Small outputs of a leaf whose votes differ in their bytes, for whoever wants to compare them again; undefined: there is nothing to compare. */
+export function comparedOutputs(leaf: ReceiptLeaf, votes: readonly VoteRow[]): Record<string, string> | undefined {
+  const names = new Set(leaf.votes.flatMap(({ output }) => output?.sha256 ?? []));
+  if (names.size === 0) return undefined;
+  names.add(leaf.output.sha256);
+  return Object.fromEntries(
+    votes.flatMap(({ index, output, bytes, refusal }) =>
+      index === leaf.shard && refusal === null && bytes !== null && names.has(output.sha256)
+        ? [[output.sha256, Buffer.from(bytes).toString('base64')] as const]
+        : [],
+    ),
+  );
+}
+
 /** The signed summary of a whole job: its root covers every leaf. */
 export function makeManifest(job: JobRow, { root, plain }: Sealed, epoch: number, { key, at }: { key: KeyPair; at: number }): ManifestRow {
+  const comparator = comparatorOf(job.spec);
   const manifest: Manifest = {
-    ...(plain ? { version: 1 } : { version: 2, maxError: maxErrorOf(job.spec) }),
+    ...(plain ? { version: 1 } : { version: 2, maxError: maxErrorOf(job.spec), ...(comparator === null ? {} : { comparator }) }),
     job: job.id,
     tenant: job.tenant,
     module: job.spec.module.sha256,

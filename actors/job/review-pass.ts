@@ -1,9 +1,10 @@
-import { maxErrorOf, mapShardCount } from '#actors/contract/job-spec.ts';
+import { comparatorOf, maxErrorOf, mapShardCount } from '#actors/contract/job-spec.ts';
 import { GrowingTree } from '#actors/contract/merkle.ts';
 import { leafHashOf } from '#actors/contract/receipt.ts';
 import type { QuorumRef, ReviewAnswer } from '#actors/quorum/quorum.protocol.ts';
 import type { Decided, JobRow, Store } from '#actors/store/store.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
+import type { Objects } from '#runtime/objects/objects.ts';
 
 import { notedOf, withDecided } from './decided.ts';
 import { isMergeStale, leavesOf, type Evidence, type Sealed } from './manifest.ts';
@@ -14,6 +15,7 @@ const REVIEW_MS = 600_000;
 
 export interface ReviewScope {
   readonly store: Store;
+  readonly objects: Objects;
   readonly job: JobRow;
   readonly epoch: number;
   readonly quorum: QuorumRef;
@@ -33,7 +35,7 @@ export type ReviewResult =
  * they stand, how each was decided is noted in the store and its leaf is hashed, in the same pass over the evidence.
  */
 export async function reviewPass(scope: ReviewScope): Promise<ReviewResult> {
-  const result = await pass(scope, maxErrorOf(scope.job.spec) === null);
+  const result = await pass(scope, maxErrorOf(scope.job.spec) === null && comparatorOf(scope.job.spec) === null);
   // A trusted device had the last word somewhere: then every leaf says what decided it.
   return result === 'not plain' ? asResult(await pass(scope, false)) : result;
 }
@@ -43,12 +45,12 @@ function asResult(result: ReviewResult | 'not plain'): ReviewResult {
   return result;
 }
 
-async function pass({ store, job, epoch, quorum, lastWord }: ReviewScope, plain: boolean): Promise<ReviewResult | 'not plain'> {
+async function pass({ store, objects, job, epoch, quorum, lastWord }: ReviewScope, plain: boolean): Promise<ReviewResult | 'not plain'> {
   const tree = new GrowingTree(sha256);
   const reopened: number[] = [];
   let staleMerge = false;
   let first = true;
-  for await (const evidence of readEvidence(store, job)) {
+  for await (const evidence of readEvidence({ store, objects }, job)) {
     const { shards, votes } = evidence;
     const answer = await quorum.review({ shards, votes, lastWord, again: !first }, { timeoutMs: REVIEW_MS });
     first = false;

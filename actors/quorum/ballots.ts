@@ -1,3 +1,4 @@
+import { groupsOf, type Comparable, type Comparator } from '#actors/contract/comparator.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { AttemptRow, ShardRow, VoteRow } from '#actors/store/store.ts';
 
@@ -14,6 +15,12 @@ export interface Rows {
   readonly touched: readonly ShardRow[];
   readonly attempts: readonly AttemptRow[];
   readonly votes: readonly VoteRow[];
+}
+
+/** How results are compared when their bytes do not decide, and what the votes on open shards say, by digest. */
+export interface Comparing {
+  readonly comparator: Comparator;
+  readonly values: ReadonlyMap<string, Comparable | null>;
 }
 
 /** Leases of settled shards that are remembered, to tell a late vote from a forged one. */
@@ -34,11 +41,13 @@ export class Ballots {
   readonly #planned = new Map<number, number>();
   readonly #trust: AppTrust;
   readonly #firstVotes: number;
+  readonly #comparator: Comparator | null;
 
-  /** `firstVotes`: attempts that a new shard wants. */
-  constructor({ states, touched, attempts, votes }: Rows, trust: AppTrust, firstVotes: number) {
+  /** `firstVotes`: attempts that a new shard wants. `values`: what the votes say, where a comparator decides. */
+  constructor({ states, touched, attempts, votes }: Rows, trust: AppTrust, firstVotes: number, comparing: Comparing | null = null) {
     this.#trust = trust;
     this.#firstVotes = firstVotes;
+    this.#comparator = comparing?.comparator ?? null;
     this.leases = this.#leases;
     this.open = new OpenShards(states, touched);
     for (const { index, wanted } of touched) if (wanted !== firstVotes) this.#planned.set(index, wanted);
@@ -50,7 +59,7 @@ export class Ballots {
       this.leased(vote);
       this.cast.set(fenceText(vote.fence), vote.signature);
       const ballot = this.of(vote.index);
-      ballot.votes.push(this.voteOf(vote));
+      this.add(ballot, vote, comparing?.values.get(vote.output.sha256) ?? null);
       ballot.planned += 1;
     }
   }
@@ -80,10 +89,40 @@ export class Ballots {
     return this.#ballots.get(index)?.votes.some((vote) => vote.device === device) ?? false;
   }
 
-  voteOf(vote: VoteRow): BallotVote {
-    const { device, output } = vote;
+  /** Takes a vote in; with a comparator all votes of the shard are grouped anew. */
+  add(ballot: ShardBallot, vote: VoteRow, value: Comparable | null): void {
+    ballot.votes.push(this.#voteOf(vote, value));
+    this.#regroup(ballot);
+  }
+
+  /** Takes the vote of a device out again. */
+  drop(ballot: ShardBallot, device: string): void {
+    const at = ballot.votes.findIndex((vote) => vote.device === device);
+    if (at >= 0) ballot.votes.splice(at, 1);
+    this.#regroup(ballot);
+  }
+
+  /** These votes as a ballot of their own. */
+  ballotOf(votes: readonly VoteRow[], values: ReadonlyMap<string, Comparable | null> | null): ShardBallot {
+    const cast = votes.map((vote) => this.#voteOf(vote, values?.get(vote.output.sha256) ?? null));
+    const ballot = { votes: cast, planned: cast.length, learned: cast.length > 1 };
+    this.#regroup(ballot);
+    return ballot;
+  }
+
+  #regroup({ votes }: ShardBallot): void {
+    if (this.#comparator === null) return;
+    const groups = groupsOf(
+      this.#comparator,
+      votes.flatMap(({ compared }) => compared ?? []),
+    );
+    for (const [n, vote] of votes.entries()) vote.group = groups[n] ?? vote.group;
+  }
+
+  #voteOf({ device, output, fence }: VoteRow, value: Comparable | null): BallotVote {
     const member = this.#trust.memberOf(device);
-    return { device, principal: member?.principal ?? device, core: member?.trusted ?? false, group: output.sha256, output };
+    const compared = this.#comparator === null ? {} : { compared: { fence, sha256: output.sha256, value } };
+    return { device, principal: member?.principal ?? device, core: member?.trusted ?? false, group: output.sha256, output, ...compared };
   }
 
   /** Settled: what is known of it stands in the store, and is read again when the job is reviewed. */

@@ -1,8 +1,10 @@
-import type { VotesMessage } from '#actors/contract/agent-link.ts';
-import { maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
+import type { VoteMessage } from '#actors/contract/agent-link.ts';
+import { readComparable, type Comparable } from '#actors/contract/comparator.ts';
+import { comparatorOf, maxErrorOf, quorumOf, type JobSpec } from '#actors/contract/job-spec.ts';
 import { fenceText, MIB, type Fence, type ObjectRef, type SignedRequest } from '#actors/contract/primitives.ts';
 import type { IncomingVote, IncomingVotes, OutputOffer } from '#actors/job/jobs.protocol.ts';
 import type { JobRef } from '#actors/job/job.protocol.ts';
+import { readOutputs } from '#actors/read-outputs.ts';
 import { RefusalQuota } from '#actors/refusal-quota.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
 import type { Change, JobRow, Lesson, Outcome, VoteRow } from '#actors/store/store.ts';
@@ -15,7 +17,7 @@ import { lessonsOf } from './lessons.ts';
 import type { OpenShard } from './open-shards.ts';
 import { QuorumProtocol, type ReviewAnswer, type ReviewRequest, type Standing } from './quorum.protocol.ts';
 import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state.ts';
-import { countedVotes, review, votesByShard } from './review.ts';
+import { countedVotes, isContested, review, votesByShard } from './review.ts';
 import type { AppTrust, TrustBook } from './trust-book.ts';
 import { whyUnreachable } from './unreachable.ts';
 import {
@@ -35,7 +37,20 @@ const RECHECK_MS = 5_000;
 /** Changes of a review in one go: fewer than the ledger takes at once. */
 const REVIEW_BATCH = 2_000;
 
-const NOTHING_STORED: ReadonlyMap<string, ObjectRef | null> = new Map();
+type Values = ReadonlyMap<string, Comparable | null> | null;
+
+/** A vote whose output was read, if a comparator has to. */
+interface Weighed extends IncomingVote {
+  readonly value?: Comparable | null;
+}
+
+/** Outputs that were uploaded, by digest: as the store measured them, and what they say. */
+interface Measured {
+  readonly stored: ReadonlyMap<string, ObjectRef | null>;
+  readonly values: Values;
+}
+
+const NOTHING_MEASURED: Measured = { stored: new Map(), values: null };
 
 export interface QuorumArgs extends Rows {
   readonly services: Services;
@@ -65,13 +80,15 @@ export interface QuorumArgs extends Rows {
  */
 export const quorumActor = defineActor({
   protocol: QuorumProtocol,
-  start(context, args: QuorumArgs) {
+  async start(context, args: QuorumArgs) {
     const { services, job, epoch, trust, owner } = args;
     const signatureRefusal = args.signatureRefusal ?? refusalBySignature;
     const verifyBatch = rememberingVerify();
     const maxError = maxErrorOf(job.spec);
     const rule: Rule = maxError === null ? { type: 'quorum', votes: quorumOf(job.spec) } : { type: 'belief', maxError };
-    const ballots = new Ballots(args, trust, quorumOf(job.spec));
+    const comparator = comparatorOf(job.spec);
+    const values = await valuesOf(args.votes);
+    const ballots = new Ballots(args, trust, quorumOf(job.spec), comparator && values ? { comparator, values } : null);
     const { leases, cast, open } = ballots;
     const isAudited = auditCoin(args.auditSecret, args.auditShare ?? AUDIT_SHARE);
     // Votes that wait for the commit of the one before them on the same shard: a decision never rests on a vote that
@@ -84,7 +101,7 @@ export const quorumActor = defineActor({
     const stuck = new Set<number>();
     if (rule.type === 'belief') context.every(RECHECK_MS, recheck);
 
-    function rowOf(vote: IncomingVote, shardId: number, refusal: string | null): VoteRow {
+    function rowOf(vote: Weighed, shardId: number, refusal: string | null): VoteRow {
       const { message } = vote;
       return {
         fence: message.fence,
@@ -119,7 +136,7 @@ export const quorumActor = defineActor({
       });
     }
 
-    function refuse(vote: IncomingVote, reason: string): void {
+    function refuse(vote: Weighed, reason: string): void {
       const fence = fenceText(vote.message.fence);
       const lease = leases.get(fence);
       const shardId = lease?.shardId ?? 0;
@@ -142,20 +159,20 @@ export const quorumActor = defineActor({
       for (const judgeAgain of queue) judgeAgain();
     }
 
-    function lessonsFor(vote: IncomingVote, ballot: ShardBallot, verdict: Verdict): readonly Lesson[] {
+    function lessonsFor(vote: Weighed, ballot: ShardBallot, verdict: Verdict): readonly Lesson[] {
       const learned = lessonsOf(ballot, verdict, trust);
       return vote.trusted ? learned : [{ device: vote.device, kind: 'voted' }, ...learned];
     }
 
     /** What a vote decides, to be made durable; what follows from it once it is. */
     interface Counting {
-      readonly vote: IncomingVote;
+      readonly vote: Weighed;
       readonly change: Change;
       /** Answers whether the vote counts. */
       readonly settled: (outcome: Outcome) => boolean;
     }
 
-    function count(vote: IncomingVote, lease: KnownLease): void {
+    function count(vote: Weighed, lease: KnownLease): void {
       const { change, settled } = counting(vote, lease);
       submit(change, (outcome) => {
         if (settled(outcome)) vote.from.voteSettled({ fence: vote.message.fence, outcome: 'accepted' });
@@ -179,13 +196,13 @@ export const quorumActor = defineActor({
       );
     }
 
-    function counting(vote: IncomingVote, lease: KnownLease): Counting {
+    function counting(vote: Weighed, lease: KnownLease): Counting {
       const { message, device } = vote;
       const index = message.shard;
       trust.meet(device, vote.principal, vote.trusted);
       const ballot = ballots.of(index);
       const row = rowOf(vote, lease.shardId, null);
-      ballot.votes.push(ballots.voteOf(row));
+      ballots.add(ballot, row, valueOf(vote));
       const verdict = judge(ballot, rule, trust);
       // While a trusted device is asked, nobody else can decide.
       const isAsked = open.get(index)?.coreOnly === true && verdict.by !== 'core';
@@ -203,10 +220,7 @@ export const quorumActor = defineActor({
         if (outcome.forgotten) throw new Error(`the database has lost votes on shard ${index}`);
         if (!outcome.applied) {
           // The attempt had ended before its vote came: take the vote back out and say so.
-          ballot.votes.splice(
-            ballot.votes.findIndex((v) => v.device === device),
-            1,
-          );
+          ballots.drop(ballot, device);
           cast.delete(fenceText(message.fence));
           if (shard !== undefined) open.open(shard);
           refuse(vote, 'the attempt had ended before its vote came');
@@ -261,13 +275,13 @@ export const quorumActor = defineActor({
       });
     }
 
-    function judgeVote(vote: IncomingVote, stored: ObjectRef | null, proven: boolean | null = null): void {
+    function judgeVote(vote: Weighed, stored: ObjectRef | null, proven: boolean | null = null): void {
       const counted = judged(vote, stored, proven);
       if (counted !== null) count(vote, counted);
     }
 
     /** The lease under which the vote counts; null: it waits, or was answered. `proven`: what the check of its whole batch said. */
-    function judged(vote: IncomingVote, stored: ObjectRef | null, proven: boolean | null): KnownLease | null {
+    function judged(vote: Weighed, stored: ObjectRef | null, proven: boolean | null): KnownLease | null {
       const { message } = vote;
       const queue = waiting.get(message.shard);
       if (queue !== undefined) {
@@ -301,15 +315,25 @@ export const quorumActor = defineActor({
       return null;
     }
 
+    /** What votes say, where a comparator decides. */
+    async function valuesOf(votes: readonly Pick<VoteRow, 'output' | 'bytes'>[]): Promise<Values> {
+      return comparator === null ? null : services.patiently(() => readOutputs(services.objects, comparator, votes));
+    }
+
+    function valueOf({ message, value }: Weighed): Comparable | null {
+      if (comparator === null || message.bytes === undefined) return value ?? null;
+      return readComparable(comparator, message.bytes);
+    }
+
     function claimOf(index: number): Claim {
       return { module: args.moduleOf(job.spec, index), inputDigest: args.inputDigest(index) ?? '' };
     }
 
-    function judgeBatch({ message, ...sender }: IncomingVotes, stored: ReadonlyMap<string, ObjectRef | null>): void {
+    function judgeBatch({ message, ...sender }: IncomingVotes, { stored, values: said }: Measured): void {
       const { proven, votes } = openBatch(message, sender.publicKey, claimOf);
       const counted: Counting[] = [];
       for (const one of votes) {
-        const vote = { ...sender, message: one };
+        const vote = { ...sender, message: one, value: said?.get(one.output.sha256) ?? null };
         const output = stored.get(one.output.sha256) ?? null;
         if (vote.again) {
           admit(vote, output);
@@ -321,10 +345,15 @@ export const quorumActor = defineActor({
       countAll(counted);
     }
 
-    /** Outputs of these votes that did not travel with them, as the store measured them. */
-    async function measured(message: VotesMessage): Promise<ReadonlyMap<string, ObjectRef | null>> {
-      const names = new Set(message.votes.filter(({ bytes }) => bytes === undefined).map(({ output }) => output.sha256));
-      return new Map(await Promise.all(Array.from(names, async (name) => [name, await services.objects.head(name)] as const)));
+    /** Outputs of these votes that did not travel with them: as the store measured them, and what they say. */
+    async function measured(votes: readonly Pick<VoteMessage, 'output' | 'bytes'>[]): Promise<Measured> {
+      const uploaded = votes.filter(({ bytes }) => bytes === undefined);
+      const names = new Set(uploaded.map(({ output }) => output.sha256));
+      const stored = new Map(await Promise.all(Array.from(names, async (name) => [name, await services.objects.head(name)] as const)));
+      return {
+        stored,
+        values: await valuesOf(uploaded.map(({ output }) => ({ output: stored.get(output.sha256) ?? output, bytes: null }))),
+      };
     }
 
     function refusalByCredit(device: string): string | null {
@@ -356,7 +385,7 @@ export const quorumActor = defineActor({
     }
 
     /** Of shards that were settled before this actor's life nothing is known here, and a vote on one may come once more. */
-    function recall(vote: IncomingVote, stored: ObjectRef | null): void {
+    function recall(vote: Weighed, stored: ObjectRef | null): void {
       const { job: id, shard, signature, fence } = vote.message;
       context.pipe(
         services.patiently(() => services.store.votesOf(id, shard)),
@@ -369,7 +398,7 @@ export const quorumActor = defineActor({
       );
     }
 
-    function admit(vote: IncomingVote, stored: ObjectRef | null): void {
+    function admit(vote: Weighed, stored: ObjectRef | null): void {
       if (vote.again && !leases.has(fenceText(vote.message.fence))) recall(vote, stored);
       else judgeVote(vote, stored);
     }
@@ -404,12 +433,10 @@ export const quorumActor = defineActor({
 
     async function reviewed({ shards, votes, lastWord, again = false }: ReviewRequest): Promise<ReviewAnswer> {
       const byShard = votesByShard(votes);
-      if (rule.type === 'quorum') return { reopened: [], lost: [], standing: countedVotes(shards, byShard, rule.votes) };
+      const said = await valuesOf(votes.filter((vote) => isContested(byShard.get(vote.index) ?? [])));
+      const ballotOf = (index: number): ShardBallot => ballots.ballotOf(byShard.get(index) ?? [], said);
+      if (rule.type === 'quorum') return { reopened: [], lost: [], standing: countedVotes(shards, ballotOf, rule.votes) };
       if (!again) await Promise.all([trust.reload(), args.book.refresh()]);
-      const ballotOf = (index: number): ShardBallot => {
-        const cast = (byShard.get(index) ?? []).map((vote) => ballots.voteOf(vote));
-        return { votes: cast, planned: cast.length, learned: cast.length > 1 };
-      };
       const standing = new Map<number, Standing>();
       const lost: { index: number; reason: string }[] = [];
       const doubtful: (() => Promise<number | null>)[] = [];
@@ -443,14 +470,15 @@ export const quorumActor = defineActor({
       },
       vote(vote) {
         if (vote.message.bytes !== undefined) return admit(vote, null);
-        context.pipe(services.objects.head(vote.message.output.sha256), (result) => {
+        context.pipe(measured([vote.message]), (result) => {
           if (!result.ok) throw result.error;
-          admit(vote, result.value);
+          const { sha256 } = vote.message.output;
+          admit({ ...vote, value: result.value.values?.get(sha256) ?? null }, result.value.stored.get(sha256) ?? null);
         });
       },
       votes(votes) {
-        if (votes.message.votes.every(({ bytes }) => bytes !== undefined)) return judgeBatch(votes, NOTHING_STORED);
-        context.pipe(measured(votes.message), (result) => {
+        if (votes.message.votes.every(({ bytes }) => bytes !== undefined)) return judgeBatch(votes, NOTHING_MEASURED);
+        context.pipe(measured(votes.message.votes), (result) => {
           if (!result.ok) throw result.error;
           judgeBatch(votes, result.value);
         });

@@ -1,3 +1,4 @@
+import type { ComparedVote } from '#actors/contract/comparator.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
 
 import { mostBelieved, type Opinion } from './belief.ts';
@@ -22,8 +23,10 @@ export interface BallotVote {
   /** By a trusted device. */
   readonly core: boolean;
   /** Equal results have equal groups: the digest, or that of the first result which the comparator finds equal. */
-  readonly group: string;
+  group: string;
   readonly output: ObjectRef;
+  /** What a comparator needs; absent where bytes decide. */
+  readonly compared?: ComparedVote;
 }
 
 export interface ShardBallot {
@@ -60,7 +63,7 @@ export interface Verdict {
 
 export interface Leading {
   readonly group: string;
-  /** The lowest digest of the group. */
+  /** The output of the group: its founder's. */
   readonly output: ObjectRef;
   /** Null when votes were only counted. */
   readonly belief: number | null;
@@ -136,7 +139,9 @@ function leadingOf(votes: readonly BallotVote[], group: string, belief: number |
   for (const vote of votes) {
     if (vote.group !== group) continue;
     count += 1;
-    if (output === null || vote.output.sha256 < output.sha256) output = vote.output;
+    // Of a group that a comparator made, the founder's output stands for all.
+    if (output === null || vote.output.sha256 === group || (output.sha256 !== group && vote.output.sha256 < output.sha256))
+      output = vote.output;
   }
   return output === null ? null : { group, output, belief, votes: count };
 }

@@ -48,15 +48,20 @@ export function votesByShard(votes: readonly VoteRow[]): ReadonlyMap<number, Vot
   return byIndex;
 }
 
+/** Votes that differ in their bytes: only then has a comparator anything to say. */
+export function isContested([first, ...others]: readonly VoteRow[]): boolean {
+  return others.some((vote) => vote.output.sha256 !== first?.output.sha256);
+}
+
 /** How shards were decided by counting: by enough equal votes, or else by a trusted device that was alone. */
 export function countedVotes(
   shards: readonly ShardRow[],
-  votes: ReadonlyMap<number, readonly VoteRow[]>,
+  ballotOf: (index: number) => ShardBallot,
   quorum: number,
 ): ReadonlyMap<number, Standing> {
   return new Map(
     shards.map(({ index, output }) => {
-      const agreeing = (votes.get(index) ?? []).filter((vote) => vote.output.sha256 === output?.sha256).length;
+      const agreeing = ballotOf(index).votes.filter((vote) => vote.group === output?.sha256).length;
       return [index, { by: agreeing >= quorum ? 'quorum' : 'core', belief: null }];
     }),
   );

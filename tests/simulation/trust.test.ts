@@ -194,3 +194,58 @@ describe('a device that sends refused votes without end', () => {
     });
   });
 });
+
+describe('a job whose results may differ a little', () => {
+  const near: Answer = ({ shard }, { id }) => ({ output: encoder.encode(`{"of":${shard},"x":${1 + (id.charCodeAt(4) % 8) * 1e-5}}`) });
+  const far: Answer = ({ shard }) => ({ output: encoder.encode(`{"of":${shard},"x":1.5}`) });
+  const trust = { quorum: 2, comparator: { type: 'absolute', tolerance: 1e-3, format: 'json' } } as const;
+
+  it('takes near results for one, seals the first of them, and its receipts compare them again', async () => {
+    await play(21, async (stage, grid) => {
+      for (const name of ['aa', 'bb', 'cc']) await grid.addDevice(name, near);
+      await grid.addDevice('dd', far);
+      await grid.submit(JOB, 12, 2, { trust });
+      expect(await runToEnd(stage, grid)).toBe('done');
+      const asked = grid.desk.receipts(JOB, 'all', null);
+      await stage.host.settle();
+      const receipts = await asked;
+      expect(receipts).toHaveLength(12);
+      for (const receipt of receipts) {
+        const verdict = verifyReceipt(receipt, { sha256, verify });
+        expect(verdict.checks.filter((check) => !check.ok)).toEqual([]);
+        expect(receipt.manifest).toMatchObject({ version: 2, maxError: null, comparator: trust.comparator });
+        expect(receipt.leaf.votes[0]?.output).toBeUndefined();
+        expect(new Set(receipt.leaf.votes.map(({ device }) => device)).size).toBe(2);
+      }
+      const differing = receipts.filter(({ outputs }) => outputs !== undefined);
+      expect(differing.length, 'devices of different names differ in their bytes').toBeGreaterThan(0);
+      for (const receipt of differing) {
+        // Other bytes under the same name, a tolerance that the grid did not sign, a word that was left out.
+        const forged = { ...receipt, outputs: { ...receipt.outputs, [receipt.leaf.output.sha256]: btoa('{"x":9}') } };
+        expect(verifyReceipt(forged, { sha256, verify }).ok).toBe(false);
+        const { comparator: _comparator, ...manifest } = { comparator: null, ...receipt.manifest };
+        expect(verifyReceipt({ ...receipt, manifest }, { sha256, verify }).ok).toBe(false);
+        const { outputs: _outputs, ...silent } = receipt;
+        expect(verifyReceipt(silent, { sha256, verify })).toMatchObject({
+          ok: true,
+          warnings: [expect.stringMatching(/compared by the grid/), expect.anything()],
+        });
+      }
+    });
+  });
+
+  it('believes them by the same rule, and strikes those that are further off', async () => {
+    await play(22, async (stage, grid) => {
+      await grid.addDevice('core', near, { trusted: true });
+      for (const name of ['aa', 'bb']) await grid.addDevice(name, near);
+      await grid.addDevice('dd', far);
+      await grid.submit(JOB, 20, 1, { trust: { maxError: 1e-3, comparator: trust.comparator } });
+      expect(await runToEnd(stage, grid)).toBe('done');
+      for (const { output, index } of await grid.store.shardsOf(JOB)) {
+        const votes = await grid.store.votesOf(JOB, index);
+        const accepted = votes.find((vote) => vote.output.sha256 === output?.sha256);
+        expect(new TextDecoder().decode(accepted?.bytes ?? new Uint8Array())).not.toContain('1.5');
+      }
+    });
+  });
+});
