@@ -7,6 +7,7 @@ import { defineActor, type Timer } from '#runtime/kernel/actor.ts';
 
 import { GenerationProtocol } from './generation.protocol.ts';
 import { LIMITS, pauseBefore, requestAt, type Failure, type GenerationLimits } from './generation.state.ts';
+import { promptChain } from './prompt-chain.ts';
 import type { UsageRef } from './usage.protocol.ts';
 
 export interface GenerationResult {
@@ -98,6 +99,7 @@ export const generationActor = defineActor({
       if (seeking) pool.abandon(context.self);
       drop(true);
     });
+    const prompt = 'request' in work ? promptChain(work.request) : undefined;
     seek();
 
     function watchSilence(ms: number): void {
@@ -109,7 +111,7 @@ export const generationActor = defineActor({
       if (seeking || over) return;
       seeking = true;
       const exclude = [...unable, ...tried, ...(attempt === null ? [] : [attempt.device])];
-      if (pool.acquire({ owner: context.self, key: args.usage.apiKey, exclude }) === 'accepted') return;
+      if (pool.acquire({ owner: context.self, key: args.usage.apiKey, exclude, prompt }) === 'accepted') return;
       seeking = false;
       if (attempt === null) fail('the model is overwhelmed');
     }

@@ -9,7 +9,8 @@ import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { FairQueue } from './fair-queue.ts';
 import { ModelPoolProtocol, type Acquirer, type PoolReport, type ServingDevice } from './model-pool.protocol.ts';
-import { bestCandidate, leastLoaded, loadable, RETRY_MS, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
+import { bestCandidate, bestFor, loadable, RETRY_MS, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
+import { WarmPrompts } from './warm-prompts.ts';
 
 /** Acquirers that wait at most; more are told to come back. */
 const MAX_WAITING = 4_096;
@@ -30,7 +31,10 @@ export interface ModelPoolArgs {
   readonly serving: ReadonlyMap<string, ServingDevice>;
 }
 
-type Entry = Replica & { readonly ref: DeviceRef; crashes: number };
+/** Sequences of a replica whose number nobody said. */
+const USUAL_WARM = 16;
+
+type Entry = Replica & { readonly ref: DeviceRef; readonly warm: WarmPrompts; crashes: number };
 
 /**
  * One model's replicas, and the queue in front of them. A stampede of acquirers causes one load; all of them wait for it. When all
@@ -83,6 +87,7 @@ export const modelPoolActor = defineActor({
     function enter({ device, ref, capacity }: { device: string; ref: DeviceRef; capacity: number }): Entry {
       const entry: Entry = {
         device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, crashes: 0,
+        warm: new WarmPrompts(Number.isFinite(capacity) ? capacity : USUAL_WARM),
       }; // prettier-ignore
       replicas.set(device, entry);
       context.watch(ref, () => {
@@ -149,8 +154,7 @@ export const modelPoolActor = defineActor({
       for (const key of queue.keys()) {
         const next = queue.first(key);
         if (next === undefined) continue;
-        const replica = leastLoaded(replicas.values(), next.exclude);
-        const entry = replica && replicas.get(replica.device);
+        const entry = bestFor(next.prompt ?? [], replicas.values(), next.exclude);
         if (entry !== undefined) {
           queue.shift(key);
           admit(next, entry);
@@ -168,10 +172,11 @@ export const modelPoolActor = defineActor({
       return false;
     }
 
-    function admit({ owner, key }: Acquirer, entry: Entry): void {
+    function admit({ owner, key, prompt }: Acquirer, entry: Entry): void {
       // A generation that its client left meanwhile takes no replica.
       if (owner.replica({ device: entry.device, ref: entry.ref }) !== 'accepted') return;
       entry.active += 1;
+      if (prompt !== undefined && prompt.length > 0) entry.warm.used(prompt);
       // One that is about to leave a device holds a slot there until it has let go: the newer one counts.
       active.set(owner, { owner, key, device: entry.device, leaving: false });
       queue.charge(key, 1);
@@ -195,6 +200,8 @@ export const modelPoolActor = defineActor({
         entry.memoryBytes = memoryBytes;
         if (state === 'failed') failed(entry, reason ?? 'unknown');
         else entry.state = state === 'unloaded' ? 'offered' : state;
+        // Whatever it knew, it starts anew.
+        if (entry.state !== 'ready') entry.warm.forget();
         if (state === 'ready') entry.reason = '';
         serve();
       },

@@ -1,5 +1,6 @@
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { PromptChain } from '#actors/generation/prompt-chain.ts';
 import type { ModelRow, StoredModelRow } from '#actors/store/store.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
@@ -27,6 +28,8 @@ export interface Acquirer {
   readonly owner: GenerationRef;
   readonly key: string;
   readonly exclude: readonly string[];
+  /** How its prompt begins: a replica that knows the beginning is better. */
+  readonly prompt?: PromptChain | undefined;
 }
 
 export interface PoolReport {

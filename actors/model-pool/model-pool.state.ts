@@ -1,6 +1,8 @@
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { PromptChain } from '#actors/generation/prompt-chain.ts';
 
 import type { FairQueue } from './fair-queue.ts';
+import type { WarmPrompts } from './warm-prompts.ts';
 
 /**
  * Replicas of one model, as far as choosing one goes.
@@ -26,14 +28,27 @@ export interface Replica {
 /** A replica that failed to load is not tried again before this many milliseconds. */
 export const RETRY_MS = 30_000;
 
-/** The ready replica with fewest generations and room for one more, none of `exclude`; the lower device id among equals. */
-export function leastLoaded(replicas: Iterable<Replica>, exclude: readonly string[] = []): Replica | undefined {
-  let best: Replica | undefined;
+/** A replica with generations beside it must know so many blocks more of a prompt to be chosen all the same: what waits in a batch costs too. */
+const BLOCKS_PER_GENERATION = 4;
+
+/**
+ * The ready replica that has least to do for a prompt: what it would have to compute of it, now or again for others later, and what it
+ * computes already. Among equals the one with most empty sequences, then the lower device id. Replicas that are full are not asked: a copy elsewhere is better than to wait.
+ */
+export function bestFor<R extends Replica & { readonly warm: WarmPrompts }>(
+  prompt: PromptChain,
+  replicas: Iterable<R>,
+  exclude: readonly string[],
+): R | undefined {
+  let best: { readonly replica: R; readonly cost: number } | undefined;
   for (const r of replicas) {
     if (r.state !== 'ready' || r.draining || r.active >= r.capacity || exclude.includes(r.device)) continue;
-    if (best === undefined || r.active < best.active || (r.active === best.active && r.device < best.device)) best = r;
+    const cost = r.active * BLOCKS_PER_GENERATION + r.warm.cost(prompt);
+    const equal = best !== undefined && cost === best.cost;
+    const colder = best !== undefined && (r.warm.cold - best.replica.warm.cold || (r.device < best.replica.device ? 1 : -1)) > 0;
+    if (best === undefined || cost < best.cost || (equal && colder)) best = { replica: r, cost };
   }
-  return best;
+  return best?.replica;
 }
 
 /** The replica to load next when none is ready: one that nobody tried, or whose failure is long ago. */

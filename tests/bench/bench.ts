@@ -11,6 +11,7 @@ import { fencing } from './fencing.ts';
 import { leases } from './leases.ts';
 import { link } from './link.ts';
 import { placement } from './placement.ts';
+import { prefix } from './prefix.ts';
 import { start } from './start.ts';
 import { trust } from './trust.ts';
 
@@ -27,6 +28,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   leases,
   link,
   placement,
+  prefix,
   start,
   trust,
 };

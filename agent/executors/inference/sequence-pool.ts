@@ -18,7 +18,8 @@ export interface Acquired {
 
 /**
  * The sequences of one context. A finished one keeps what it computed, so that the next prompt that begins alike, as every turn
- * of a chat does, computes only the rest. The longest common beginning is chosen, else the one that was used longest ago.
+ * of a chat does, computes only the rest. A prompt that continues one goes on with it; another takes an empty sequence, else the one
+ * with the longest common beginning, else the one that was used longest ago.
  */
 export class SequencePool {
   readonly #context: LlamaContext;
@@ -61,20 +62,29 @@ export class SequencePool {
   }
 
   #choose(prompt: readonly Token[], fresh: boolean): Slot {
-    let best = -1;
-    let longest = fresh ? Number.POSITIVE_INFINITY : WORTH_TOKENS - 1;
-    for (const [index, { sequence }] of this.#idle.entries()) {
-      const common = fresh ? 0 : commonLength(sequence.contextTokens, prompt);
-      if (common > longest) [best, longest] = [index, common];
-    }
-    if (best < 0 && this.#left > 0) {
+    const best = fresh ? undefined : this.#bestMatch(prompt);
+    // A prompt that only begins like another chat, as all do that share their instructions, leaves that chat what it has.
+    if ((best === undefined || !best.continues) && this.#left > 0) {
       this.#left -= 1;
       return { sequence: this.#context.getSequence(), used: 0 };
     }
-    if (best < 0) best = this.#oldest();
-    const [slot] = this.#idle.splice(best, 1);
+    const [slot] = this.#idle.splice(best?.index ?? this.#oldest(), 1);
     if (slot === undefined) throw new Error('no sequence is free');
     return slot;
+  }
+
+  /** The idle sequence that shares most with a prompt; the oldest among those where it is about as much. */
+  #bestMatch(prompt: readonly Token[]): { readonly index: number; readonly continues: boolean } | undefined {
+    let best: { index: number; steps: number; used: number; continues: boolean } | undefined;
+    for (const [index, { sequence, used }] of this.#idle.entries()) {
+      const held = sequence.contextTokens;
+      const common = commonLength(held, prompt);
+      const steps = Math.floor(common / WORTH_TOKENS);
+      if (steps === 0) continue;
+      const better = best === undefined || steps > best.steps || (steps === best.steps && used < best.used);
+      if (better) best = { index, steps, used, continues: common * 8 >= held.length * 7 };
+    }
+    return best;
   }
 
   #oldest(): number {
