@@ -21,6 +21,9 @@ export interface Runnable {
 
 /** Told how time passes while actors run. Must not throw. */
 export interface Timekeeper {
+  /** Before the first turn after a kick or a yield, and after the last one. */
+  began(): void;
+  ended(): void;
   /** After each yield, before the next turn. */
   resumed(now: number): void;
   /** After a stretch that was slow: so many messages and turns took so long. `last` was the last one that had a turn. */
@@ -64,13 +67,17 @@ export class Dispatcher {
   }
 
   readonly #kicked = (): void => {
+    this.#timekeeper.began();
     this.#drain(this.#host.clock.now());
+    this.#timekeeper.ended();
   };
 
   readonly #resumed = (): void => {
     const now = this.#host.clock.now();
     this.#timekeeper.resumed(now);
+    this.#timekeeper.began();
     this.#drain(now);
+    this.#timekeeper.ended();
   };
 
   #drain(began: number): void {

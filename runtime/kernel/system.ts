@@ -69,7 +69,7 @@ const ROOT = defineActor({ protocol: protocol('system', {}), start: () => ({}) }
 
 /** Makes an actor system: one tree of actors in this thread, one dispatcher, one timer wheel. */
 export function createSystem(options: SystemOptions): System {
-  const { host } = options;
+  const { host, tracing } = options;
   const wheel = new TimerWheel(host);
   const guarded =
     <A extends readonly unknown[]>(hook: ((...args: A) => void) | undefined) =>
@@ -89,11 +89,17 @@ export function createSystem(options: SystemOptions): System {
       wheel.close();
     }));
   const onSlow = guarded(options.onSlow);
-  const CellClass = options.tracing === undefined ? Cell : TracedCell;
+  const CellClass = tracing === undefined ? Cell : TracedCell;
   const kernel: Kernel = {
     host,
     wheel,
     dispatcher: new Dispatcher(host, {
+      began: () => {
+        tracing?.began();
+      },
+      ended: () => {
+        tracing?.ended();
+      },
       resumed: (now) => {
         wheel.advance(now);
       },
@@ -105,7 +111,7 @@ export function createSystem(options: SystemOptions): System {
     deadLetters: new DeadLetters(host.clock, guarded(options.onDeadLetter)),
     retired: { admitted: 0, handled: 0, refused: 0 },
     latest: { code: NONE },
-    tracing: options.tracing ?? null,
+    tracing: tracing ?? null,
     hatch: (parent, spec) => new CellClass(kernel, parent, spec),
     report: guarded(options.onCrash),
     giveUp: () => {

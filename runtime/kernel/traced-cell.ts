@@ -65,7 +65,10 @@ export class TracedCell extends Cell {
         },
       };
       const bound = methods ? handler.bind(handlers) : handler;
-      return (traced) => tracing.run((traced as Traced).context, name, bound, (traced as Traced).payload);
+      return (message) => {
+        const { context, payload } = message as Traced;
+        return tracing.enter(context) ? tracing.record(context, name, bound, payload) : bound(payload);
+      };
     });
   }
 

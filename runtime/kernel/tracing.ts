@@ -16,12 +16,15 @@ export interface Tracing {
   /** The context of the code that runs now: of a handler, or of whoever calls from outside. */
   current(): unknown;
   /**
-   * Calls the handler, answers what it answers and throws what it throws; its code, also after an `await`, has this context. The context
-   * need not be given back afterwards: whatever runs next in the dispatcher comes with its own.
+   * Makes it the context of the code on the stack from now on, also after an `await`; answers whether messages in it are recorded. It need
+   * not be given back afterwards: whatever runs next in the dispatcher comes with its own.
    */
-  run(context: unknown, name: MessageName, handler: AnyHandler, payload: unknown): unknown;
-  /** Enters a context, for what is no message: a timer's callback, a start. */
-  enter(context: unknown): void;
+  enter(context: unknown): boolean;
+  /** Calls the handler of a recorded message in its context; answers what it answers and throws what it throws. */
+  record(context: unknown, name: MessageName, handler: AnyHandler, payload: unknown): unknown;
+  /** From here to `ended` the dispatcher runs actors, and no other code runs but theirs. Asking Node for the context is slow: now it need not. */
+  began(): void;
+  ended(): void;
 }
 
 /** A payload with the context of its sender. */

@@ -17,9 +17,11 @@ import type { Tracing } from '#runtime/kernel/tracing.ts';
 /** OpenTelemetry's current context, kept over every `await` by Node's asynchronous context frames. */
 class FrameContexts implements ContextManager {
   readonly #storage = new AsyncLocalStorage<Context>();
+  /** What the storage holds while the dispatcher runs actors, else null: then only the storage knows. */
+  #now: Context | null = null;
 
   active(): Context {
-    return this.#storage.getStore() ?? ROOT_CONTEXT;
+    return this.#now ?? this.#storage.getStore() ?? ROOT_CONTEXT;
   }
 
   with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
@@ -28,7 +30,7 @@ class FrameContexts implements ContextManager {
     thisArg?: ThisParameterType<F>,
     ...args: A
   ): ReturnType<F> {
-    return this.#storage.run(context, () => run.apply(thisArg, args));
+    return this.#within(context, () => run.apply(thisArg, args));
   }
 
   /**
@@ -36,12 +38,33 @@ class FrameContexts implements ContextManager {
    * mostly follow each other within one trace, this costs nothing.
    */
   enter(context: Context): void {
-    if (this.active() !== context) this.#storage.enterWith(context);
+    if (this.active() === context) return;
+    this.#storage.enterWith(context);
+    if (this.#now !== null) this.#now = context;
+  }
+
+  began(): void {
+    this.#now = this.#storage.getStore() ?? ROOT_CONTEXT;
+  }
+
+  ended(): void {
+    this.#now = null;
   }
 
   bind<T>(context: Context, target: T): T {
     if (typeof target !== 'function') return target;
-    return ((...args: unknown[]): unknown => this.#storage.run(context, () => (target as (...all: unknown[]) => unknown)(...args))) as T;
+    return ((...args: unknown[]): unknown => this.#within(context, () => (target as (...all: unknown[]) => unknown)(...args))) as T;
+  }
+
+  #within<R>(context: Context, run: () => R): R {
+    const before = this.#now;
+    if (before === null) return this.#storage.run(context, run);
+    this.#now = context;
+    try {
+      return this.#storage.run(context, run);
+    } finally {
+      this.#now = before;
+    }
   }
 
   enable(): this {
@@ -75,17 +98,18 @@ export function otelTracing(tracer: Tracer = trace.getTracer('corpgrid')): OtelT
   let isRecorded = false;
   return {
     current: () => manager.active(),
-    run(carried, name, handler, payload) {
+    enter(carried) {
       // It was made by `current`.
       const parent = carried as Context;
       if (parent !== last) {
         last = parent;
         isRecorded = trace.getSpan(parent)?.isRecording() === true;
       }
-      if (!isRecorded) {
-        manager.enter(parent);
-        return handler(payload);
-      }
+      manager.enter(parent);
+      return isRecorded;
+    },
+    record(carried, name, handler, payload) {
+      const parent = carried as Context;
       const span = tracer.startSpan(
         `${name.protocol}.${name.message}`,
         { kind: SpanKind.CONSUMER, attributes: { 'corpgrid.actor': name.path } },
@@ -94,8 +118,11 @@ export function otelTracing(tracer: Tracer = trace.getTracer('corpgrid')): OtelT
       manager.enter(trace.setSpan(parent, span));
       return recorded(span, () => handler(payload));
     },
-    enter: (carried) => {
-      manager.enter(carried as Context);
+    began: () => {
+      manager.began();
+    },
+    ended: () => {
+      manager.ended();
     },
     close: () => {
       contexts.disable();

@@ -29,7 +29,7 @@ function byHand(): { host: Host; time: { now: number; reads: number }; microtask
   return { host, time, microtasks, yields };
 }
 
-const UNTIMED: Timekeeper = { resumed: () => undefined, slow: () => undefined };
+const UNTIMED: Timekeeper = { began: () => undefined, ended: () => undefined, resumed: () => undefined, slow: () => undefined };
 
 /** Takes turns; each may say how many messages it handled. */
 function runnable(turn: (most: number) => number | undefined | void): Runnable {

@@ -83,6 +83,76 @@ describe('the context of a trace', () => {
   });
 });
 
+const Mixer = protocol('mixer', { mix: tell(), mixLater: tell(), fail: tell(), note: tell<string>() });
+
+describe('a handler that changes the context', () => {
+  it('sends each message with the context of its moment, also after an error, after an await and to two systems', async () => {
+    const host = virtualHost(1);
+    tracing = otelTracing(provider.getTracer('test'));
+    const systems = [createSystem({ name: 'first', host, tracing }), createSystem({ name: 'second', host, tracing })] as const;
+    const seen: string[] = [];
+    const here = (): string => trace.getSpanContext(contexts.active())?.traceId.slice(-1) ?? '-';
+    const mixer = (other: () => Ref<typeof Mixer>) =>
+      defineActor<typeof Mixer>({
+        protocol: Mixer,
+        start: (context) => ({
+          mix() {
+            other().note('before');
+            contexts.with(unsampled('x'), () => {
+              context.self.note('within');
+              contexts.with(unsampled('y'), () => other().note('deeper'));
+              other().note('between');
+            });
+            contexts.bind(unsampled('z'), () => other().note('bound'))();
+            context.self.note('after');
+          },
+          async mixLater() {
+            contexts.with(unsampled('x'), () => other().note('first part'));
+            await Promise.resolve();
+            contexts.with(unsampled('y'), () => other().note('second part'));
+            other().note('at last');
+          },
+          fail() {
+            try {
+              contexts.with(unsampled('x'), () => {
+                throw new Error('caught');
+              });
+            } catch {
+              other().note('caught');
+            }
+          },
+          note: (what) => void seen.push(`${what} ${here()}`),
+        }),
+      });
+    const one: Ref<typeof Mixer> = systems[0].spawn({ id: 'one', restart: 'permanent', actor: mixer(() => two) });
+    const two: Ref<typeof Mixer> = systems[1].spawn({ id: 'two', restart: 'permanent', actor: mixer(() => one) });
+    await host.settle();
+    contexts.with(unsampled('a'), () => one.mix());
+    contexts.with(unsampled('b'), () => two.mixLater());
+    contexts.with(unsampled('c'), () => one.fail());
+    one.note('outside');
+    await host.settle();
+    expect(seen.toSorted()).toEqual([
+      'after a',
+      'at last b',
+      'before a',
+      'between x',
+      'bound z',
+      'caught c',
+      'deeper y',
+      'first part x',
+      'outside -',
+      'second part y',
+      'within x',
+    ]);
+    expect(here()).toBe('-');
+    const ended = Promise.all(systems.map((system) => system.shutdown()));
+    await host.advance(1_000);
+    await ended;
+    expect(host.pendingTimers).toBe(0);
+  });
+});
+
 describe('a recorded trace', () => {
   it('has a span for each message, each the child of its sender, with the path of the actor', async () => {
     await play(async ({ one, host }) => {
