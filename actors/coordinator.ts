@@ -177,6 +177,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const gateway = await createGateway({
       services,
       host,
+      placement,
       jobs: createJobDesk({ services, jobs: allJobs, placement, clock: host.clock }),
       devices,
       deviceDesk: createDeviceDesk({ store, devices: allDevices, placement, clock: host.clock }),

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 
 import { EXIT, exitCodeOf, printError } from './client/print.ts';
 import { adminCommands } from './commands/admin-commands.ts';
+import { tenantCommands } from './commands/tenant-commands.ts';
 import { modelCommands } from './commands/model-commands.ts';
 import { agentCommand } from './commands/agent-command.ts';
 import { deviceCommands } from './commands/device-commands.ts';
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
   jobCommands(program);
   deviceCommands(program);
   adminCommands(program);
+  tenantCommands(program);
   modelCommands(program);
   verifyCommand(program);
   logCommand(program);

@@ -20,14 +20,3 @@ export function byUrgency(a: OpenJob, b: OpenJob): number {
     (a.job < b.job ? -1 : 1)
   );
 }
-
-/** What a tenant may have at once, and its part of a full grid. */
-export interface TenantPolicy {
-  readonly weight: number;
-  /** Attempts running at once; null: as many as there is room for. */
-  readonly maxRunning: number | null;
-  /** GPUs taken at once; null likewise. */
-  readonly maxGpus: number | null;
-}
-
-export const DEFAULT_POLICY: TenantPolicy = { weight: 1, maxRunning: null, maxGpus: null };

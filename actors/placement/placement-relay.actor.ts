@@ -50,6 +50,8 @@ export const placementRelayActor = defineActor({
       withdraw: (session) => void local.withdraw(session),
       freed: (freed) => void local.freed(freed),
       condition: (condition) => void local.condition(condition),
+      // The others read them again by themselves.
+      policiesChanged: () => void local.policiesChanged(),
       hold: (hold) => void local.hold(hold),
       ledgers() {
         throw new GridError('INTERNAL', 'each coordinator knows the ledgers of its own devices');

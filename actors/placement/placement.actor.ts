@@ -116,6 +116,16 @@ export const placementActor = defineActor({
       }
     }
 
+    function readPolicies(): void {
+      context.pipe(services.store.tenantPolicies(), (result) => {
+        if (!result.ok) return services.log.warn({ error: result.error }, 'policies of tenants not read');
+        for (const [tenant, policy] of result.value) book.setPolicy(tenant, policy);
+        claim();
+      });
+    }
+
+    readPolicies();
+    context.every(STANDINGS_MS, readPolicies);
     context.every(STANDINGS_MS, readStandings);
     context.every(SWEEP_MS, () => {
       book.sweep();
@@ -175,6 +185,7 @@ export const placementActor = defineActor({
         book.wanting(job);
         claim();
       },
+      policiesChanged: readPolicies,
       ledgers() {
         return [...book.nodes.values()].map(nodeLedger);
       },

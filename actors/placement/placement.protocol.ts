@@ -51,6 +51,8 @@ export const PlacementProtocol = protocol('placement', {
   closed: tell<string>(),
   /** A shard of this job may want an attempt. */
   wake: tell<string>(),
+  /** Weights or quotas of tenants were changed. */
+  policiesChanged: tell(),
   /** What the connected devices have, and what is taken of it. */
   ledgers: ask<void, readonly DeviceLedger[]>(),
   /** Null: the job is not open here. `barred` are devices that may not run the shard that is asked about. */

@@ -1,12 +1,13 @@
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
 import type { DeviceReason } from '#actors/contract/why-pending.ts';
 import type { Assignment, Candidate, Draw, Lease } from '#actors/store/store.ts';
+import { DEFAULT_POLICY, type TenantPolicy } from '#actors/store/tenant-policy.ts';
 
 import { addUsage, dominantShare, fleetTotals, noUsage, type Usage } from './fair-share.ts';
 import { charge, refund, type Claim, type FleetNode } from './fleet-node.ts';
 import { roomBlock, shardBlock, standingBlock, type ShardBars, type Standing } from './hard-filters.ts';
 import { HostBackoff } from './host-backoff.ts';
-import { byUrgency, DEFAULT_POLICY, type OpenJob, type TenantPolicy } from './job-order.ts';
+import { byUrgency, type OpenJob } from './job-order.ts';
 import { NEW_DEVICE_CREDIBILITY, score } from './score.ts';
 
 /**

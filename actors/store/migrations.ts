@@ -4,6 +4,7 @@ import { StoredModels } from './migrations/2026-11-24-stored-models.ts';
 import { Cluster } from './migrations/2026-11-24-cluster.ts';
 import { Evidence } from './migrations/2026-11-24-evidence.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
+import { TenantPolicies } from './migrations/2026-11-25-tenant-policies.ts';
 import { Retries } from './migrations/2026-11-24-retries.ts';
 import { VoteBatches } from './migrations/2026-11-24-vote-batches.ts';
 import { ClusterWrites } from './migrations/2026-11-25-cluster-writes.ts';
@@ -19,4 +20,5 @@ export const migrations = [
   { name: '2026-11-24-vote-batches', class: VoteBatches },
   { name: '2026-11-24-retries', class: Retries },
   { name: '2026-11-25-cluster-writes', class: ClusterWrites },
+  { name: '2026-11-25-tenant-policies', class: TenantPolicies },
 ];

@@ -4,6 +4,7 @@ import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/co
 import type { JobSpec } from '#actors/contract/job-spec.ts';
 import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
+import type { TenantVerbs } from './tenant-policy.ts';
 
 /**
  * The grid's memory, as verbs. Actors know only this file; `postgres/` implements one verb per file, `memory/` the same
@@ -381,7 +382,7 @@ export interface EventRow {
   readonly text: string;
 }
 
-export interface Store {
+export interface Store extends TenantVerbs {
   /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
   takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
   /** A random 32-byte seed made once and kept: signs object URLs. */
@@ -480,7 +481,6 @@ export interface Store {
   listFiles(tenant: string): Promise<readonly FileRow[]>;
   deleteFile(id: string): Promise<boolean>;
 
-  /** Creates or replaces it. */
   saveBatch(batch: BatchRow): Promise<void>;
   findBatch(id: string): Promise<BatchRow | null>;
   /** Newest first. */

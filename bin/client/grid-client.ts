@@ -41,6 +41,7 @@ export interface GridClient {
   deviceAction(id: string, action: 'drain' | 'undrain' | 'revoke'): Promise<DeviceSummary>;
   get(path: string): Promise<unknown>;
   post(path: string, body: unknown): Promise<unknown>;
+  put(path: string, body: unknown): Promise<unknown>;
   remove(path: string): Promise<unknown>;
 }
 
@@ -142,6 +143,7 @@ export function createGridClient({ url: given, key }: { url: string; key: string
     deviceAction: (id, action) => post(`/api/devices/${encodeURIComponent(id)}/${action}`),
     get,
     post,
+    put: async (path, body) => (await send(path, { method: 'PUT', body: JSON.stringify(body) })).json(),
     remove: async (path) => (await send(path, { method: 'DELETE' })).json(),
   };
 }

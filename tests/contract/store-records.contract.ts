@@ -70,6 +70,22 @@ export function storeRecordsContract(open: OpenStore): void {
       expect(await store.keyLimits('key-1')).toEqual(none);
     });
 
+    it('keeps what tenants may have; whoever has a key is a tenant, with no limits', async () => {
+      const { store } = await Scene.open(open);
+      expect(await store.tenantPolicies()).toEqual(new Map());
+      await store.createApiKey({ id: 'k', tenant: 'physics', name: 'ann', role: 'submitter', createdAt: 1, revokedAt: null }, 'hash');
+      const none = { weight: 1, maxRunning: null, maxGpus: null };
+      expect(await store.tenantPolicies()).toEqual(new Map([['physics', none]]));
+      await store.setTenantPolicy('physics', { weight: 2.5, maxRunning: 10, maxGpus: 0 }, 2);
+      await store.setTenantPolicy('art', { weight: 0.5, maxRunning: null, maxGpus: 3 }, 3);
+      expect([...(await store.tenantPolicies())]).toEqual([
+        ['art', { weight: 0.5, maxRunning: null, maxGpus: 3 }],
+        ['physics', { weight: 2.5, maxRunning: 10, maxGpus: 0 }],
+      ]);
+      await store.setTenantPolicy('physics', none, 4);
+      expect((await store.tenantPolicies()).get('physics')).toEqual(none);
+    });
+
     it('keeps files until they are deleted', async () => {
       const { store } = await Scene.open(open);
       const file = {

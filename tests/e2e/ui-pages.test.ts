@@ -193,6 +193,17 @@ describe.skipIf(findBrowser() === null)(TITLE, () => {
     await page.getByRole('img', { name: 'Shards: 1 agreed, 3 waiting' }).waitFor();
   });
 
+  it('say why shards wait when they are asked, with the devices counted by reason', async () => {
+    const job = running();
+    await serve({ jobs: [job] });
+    const page = await go(`/jobs/${job.summary.id}`);
+    await page.getByText(/Why do \d+ shards wait\?/).click();
+    await main(page).getByText('no device can take it now').waitFor();
+    const reasons = page.getByRole('list', { name: 'Devices by reason' });
+    expect(await reasons.innerText()).toMatch(/0 of 12 devices could take one now\s+9 have no free slot\s+3 not connected/);
+    expect(await accessibilityViolations(page)).toEqual([]);
+  });
+
   it('show a device the moment it joins, and that it left', async () => {
     await serve({ devices: [] });
     const page = await go('/devices');

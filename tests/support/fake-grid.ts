@@ -150,6 +150,21 @@ export async function startFakeGrid({
       void socket.leave(job);
       return { ok: true, value: true };
     });
+    answer('why', ({ job }) =>
+      withJob(job, ({ summary }) => ({
+        job: summary.id,
+        shard: null,
+        pending: summary.counts.pending,
+        hold: 'none',
+        text: `no device can take it now: of 12, 9 have no free slot; 3 not connected`,
+        devices: 12,
+        eligible: 0,
+        reasons: [
+          { reason: 'slots', devices: 9, text: 'have no free slot' },
+          { reason: 'absent', devices: 3, text: 'not connected' },
+        ],
+      })),
+    );
     answer('shard', ({ job, index }) => withJob(job, (found) => detailOf(found, index)));
   });
 

@@ -36,7 +36,7 @@ export interface SimulatedGrid {
     id: string,
     shards: number,
     quorum: number,
-    options?: { merge?: boolean; trust?: Trust; changes?: Partial<Submission['spec']> },
+    options?: { merge?: boolean; trust?: Trust; changes?: Partial<Submission['spec']>; tenant?: string },
   ): Promise<void>;
   close(): Promise<void>;
 }
@@ -89,7 +89,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
       device.connect();
       return device;
     },
-    async submit(id, shards, quorum, { merge = false, trust, changes = {} } = {}) {
+    async submit(id, shards, quorum, { merge = false, trust, changes = {}, tenant = 'default' } = {}) {
       const spec: Submission['spec'] = {
         version: 1,
         name: 'simulated',
@@ -105,7 +105,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
         priority: 0,
         ...changes,
       };
-      await desk.submit({ id, spec }, { tenant: 'default', name: 'simulation', role: 'submitter' });
+      await desk.submit({ id, spec }, { tenant, name: 'simulation', role: 'submitter' });
     },
     async close() {
       presence.close();

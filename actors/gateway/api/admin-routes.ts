@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
 import { Label } from '#actors/contract/primitives.ts';
+import { TenantName } from '#actors/contract/tenant-policy.ts';
 import { GridError } from '#runtime/errors.ts';
 
 import { authenticate, bearerOf, parse, requireAdmin } from '../door.ts';
@@ -9,10 +10,7 @@ import type { GatewayArgs } from '../gateway.ts';
 
 const NewKey = z.strictObject({
   name: Label,
-  tenant: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
-    .default('default'),
+  tenant: TenantName.default('default'),
   role: z.enum(['admin', 'submitter']).default('submitter'),
 });
 const NewToken = z.strictObject({

@@ -4,7 +4,15 @@ import { defineEntity, p } from '@mikro-orm/core';
 export const Tenant = defineEntity({
   name: 'Tenant',
   tableName: 'tenants',
-  properties: { name: p.text().primary(), createdAt: p.bigint('number') },
+  properties: {
+    name: p.text().primary(),
+    createdAt: p.bigint('number'),
+    /** Its part of a full grid beside the others. */
+    weight: p.double().default(1),
+    /** Attempts and GPUs at once; null: no limit. */
+    maxRunning: p.integer().nullable(),
+    maxGpus: p.integer().nullable(),
+  },
 });
 
 /** The key itself is never stored: only its hash, and who it lets in as what. */

@@ -12,6 +12,7 @@ import { jobVerbs } from './jobs.ts';
 import { modelVerbs } from './models.ts';
 import { recordVerbs } from './records.ts';
 import { servingVerbs } from './serving.ts';
+import { tenantVerbs } from './tenants.ts';
 import { standingVerbs } from './standings.ts';
 import { emptyTables, type Tables } from './tables.ts';
 import { Connection, ConnectionLost, Engine, type Pace } from './transaction.ts';
@@ -69,6 +70,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...modelVerbs(connection, tables),
         ...servingVerbs(connection, tables),
         ...standingVerbs(connection, tables),
+        ...tenantVerbs(connection, tables),
         claim: (request) => claim(connection, tables, request),
         commit: (changes) => commit(connection, tables, changes),
       };

@@ -1,3 +1,4 @@
+import type { TenantPolicy } from '../tenant-policy.ts';
 import type { NodeLife } from '#runtime/cluster/cluster-store.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { ShardUnderChange } from '../shard-rules.ts';
@@ -87,6 +88,7 @@ export interface Tables {
   readonly storedModels: Map<string, StoredModelRow>;
   readonly usage: Map<string, UsageRow>;
   readonly keyLimits: Map<string, KeyLimits>;
+  readonly tenantPolicies: Map<string, TenantPolicy>;
   /** Null: deleted. */
   readonly files: Map<string, FileRow | null>;
   readonly batches: Map<string, BatchRow>;
@@ -122,6 +124,7 @@ export function emptyTables(): Tables {
     storedModels: new Map(),
     usage: new Map(),
     keyLimits: new Map(),
+    tenantPolicies: new Map(),
     files: new Map(),
     batches: new Map(),
     batchResults: new Map(),

@@ -30,6 +30,7 @@ import { auditsOf, pardon, standings } from './standings.ts';
 import { takePartitions } from './take-partitions.ts';
 import { tallyJobs } from './tally-jobs.ts';
 import type { Database } from './transaction.ts';
+import { tenantVerbs } from './tenant-policies.ts';
 import { unblockMerge } from './unblock-merge.ts';
 import { modelsFirstSeen, recordUsage, usageSums } from './usage.ts';
 
@@ -98,6 +99,7 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     recordUsage: (usage) => recordUsage(db, usage),
     usageSums: (query) => usageSums(db, query),
     ...servingVerbs(orm),
+    ...tenantVerbs(db),
     storeModel: (model) => storeModel(db, model),
     listStoredModels: () => listStoredModels(orm),
     removeStoredModel: (name) => removeStoredModel(orm, name),

@@ -173,6 +173,21 @@ describe('the command line', () => {
     });
   });
 
+  it('shows and changes what tenants may have, for administrators only', async () => {
+    expect((await run(['keys', 'create', '--name', 'bo', '--tenant', 'physics'])).code).toBe(0);
+    const set = await run(['tenants', 'set', 'physics', '--weight', '2.5', '--max-running', '7', '--json']);
+    expect(JSON.parse(set.stdout)).toEqual({ name: 'physics', weight: 2.5, maxRunning: 7, maxGpus: null });
+    expect((await run(['tenants', 'set', 'physics', '--max-running', 'none'])).stdout).toMatch(/physics\s+2\.5\s+none\s+none/);
+    const list = JSON.parse((await run(['tenants', '--json'])).stdout) as unknown[];
+    expect(list).toContainEqual({ name: 'physics', weight: 2.5, maxRunning: null, maxGpus: null });
+    await expectRefusal(['tenants', 'set', 'physics', '--weight', '0'], 2, [/--weight/, /fix: /]);
+    await expectRefusal(['tenants', 'set', 'No Name', '--weight', '1'], 2, [/name: expected a name/]);
+    const { key } = (await grid.client.post('/api/keys', { name: 'eve', tenant: 'physics' })) as { key: string };
+    const refused = await run(['tenants'], { CORPGRID_KEY: key });
+    expect(refused).toMatchObject({ stdout: '', stderr: expect.stringMatching(/admin key/) });
+    expect(refused.code).not.toBe(0);
+  });
+
   it('address and key: what is wrong with them, and 3 only where nobody answers', async () => {
     await expectRefusal(['jobs', '--url', 'nonsense'], 2, [/--url: "nonsense" is not the address of a grid/, /fix: give it like http/]);
     await expectRefusal(['jobs', '--url', 'ftp://127.0.0.1'], 2, [/--url/]);
