@@ -14,7 +14,7 @@ const CELL_MS = 120_000;
 
 const PROGRAMS: readonly ProgramName[] = ['pingPong', 'counting', 'forkJoin', 'ring', 'big', 'spawn'];
 /** What part of the yardstick's work each of them does in about the same time. */
-const PEERS: Readonly<Record<PeerName, number>> = { nact: 1 / 80, xstate: 1 / 40, effect: 1 / 80 };
+const PEERS: Readonly<Record<PeerName, number>> = { nact: 1 / 20, xstate: 1 / 8, effect: 1 / 20 };
 
 /** Ours against the bare loop, and against one scheduler of OTP. */
 const AGAINST_BARE: Readonly<Record<ProgramName, number>> = {
