@@ -20,6 +20,7 @@ import { enrol, readMembership, writeMembership, type Membership } from '#agent/
 import { openEpochs } from '#agent/session/epochs.ts';
 import { openJournal } from '#agent/session/journal.ts';
 import { sessionActor } from '#agent/session/session.actor.ts';
+import { rotateKey } from '#agent/session/rotate-key.ts';
 import { openStateFolder } from '#agent/session/state-folder.ts';
 import { readCapabilities } from '#agent/telemetry/capabilities.ts';
 import { readVitals } from '#agent/telemetry/vitals.ts';
@@ -56,6 +57,8 @@ export interface AgentOptions {
   readonly contextSize: number;
   readonly sequences: number;
   readonly version: string;
+  /** Replace the key of this machine before it connects. */
+  readonly newKey?: boolean;
   readonly log: Log;
   /** The grid refused this device for good, or the link opened or was lost. */
   readonly onRefused: (reason: string) => void;
@@ -77,13 +80,22 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const folder = await openStateFolder(options.stateFolder);
   let joined = false;
   try {
-    const key = loadOrCreateKey(folder.keys, 'device');
+    let key = loadOrCreateKey(folder.keys, 'device');
     // Models first: a token that is spent cannot be had back.
     const modelFolder = path.join(folder.root, 'models');
     const fetched = new ModelFiles({ folder: modelFolder, quotaBytes: 0, inUse: () => new Set() });
     const models = [...(await readModels(options)), ...(await fetched.list()), ...(await readUpstreams(options, host))];
     const membership = await join(folder.root, key, options);
     joined = true;
+    const journal = await openJournal(folder.root, log);
+    key = await rotateKey({
+      folder: folder.keys,
+      key,
+      membership,
+      unsettled: journal.pending().length,
+      wanted: options.newKey === true,
+      log,
+    });
     const capabilities = readCapabilities({
       version: options.version,
       slots: options.slots,
@@ -93,7 +105,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     });
     const vitals = (): Promise<Vitals> => readVitals({ folder: folder.work, platform: process.platform });
     const epochs = await openEpochs(folder.root);
-    const journal = await openJournal(folder.root, log);
     const system = createSystem({
       name: 'agent',
       host,

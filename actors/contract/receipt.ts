@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { canonicalJson } from '#runtime/identity/canonical.ts';
 
+import { keyListBytes, type SignedKeyList } from './former-keys.ts';
 import { fromHex, toHex } from './hex.ts';
 import type { JobSpec } from './job-spec.ts';
 import { headProblem, isInLog, LogProof } from './manifest-log.ts';
@@ -212,6 +213,8 @@ export interface ReceiptChecks {
   readonly verify: (signature: string, message: Uint8Array, publicKey: string) => boolean;
   /** The grid's key as the checker knows it from elsewhere. Without it a receipt proves only that *somebody* sealed it. */
   readonly gridKey?: string;
+  /** Keys that are no device's key any more, as the grid signed them. */
+  readonly formerKeys?: SignedKeyList;
 }
 
 export interface ReceiptCheck {
@@ -224,7 +227,8 @@ export interface ReceiptCheck {
     | 'vote-signatures'
     | 'votes-agree'
     | 'distinct-devices'
-    | 'quorum';
+    | 'quorum'
+    | 'former-keys';
   readonly ok: boolean;
   /** One sentence for people: what was found. */
   readonly detail: string;
@@ -263,6 +267,7 @@ export function verifyReceipt(receipt: unknown, tools: ReceiptChecks): ReceiptVe
     checkAgreement(data, tools),
     checkDevices(data),
     checkQuorum(data),
+    ...(tools.formerKeys === undefined ? [] : [checkFormerKeys(data, tools.formerKeys, tools)]),
   ];
   return { ok: checks.every((check) => check.ok), checks, warnings: warningsFor(data, tools) };
 }
@@ -370,6 +375,24 @@ function checkAgreement(receipt: Receipt, { sha256 }: ReceiptChecks): ReceiptChe
 function otherOutputs({ leaf }: Receipt): string[] {
   const names = new Set(leaf.votes.flatMap(({ output }) => output?.sha256 ?? []));
   return [...names].filter((name) => name !== leaf.output.sha256);
+}
+
+/** Votes of keys that were revoked before the job was sealed do not count; the others must be enough. */
+function checkFormerKeys(receipt: Receipt, { list, signature }: SignedKeyList, { verify }: ReceiptChecks): ReceiptCheck {
+  const { manifest, leaf, log } = receipt;
+  const check = (ok: boolean, detail: string): ReceiptCheck => ({ name: 'former-keys', ok, detail });
+  if (list.gridKey !== manifest.gridKey || !verify(signature, keyListBytes(list), list.gridKey))
+    return check(false, 'the list of former keys is not signed by the grid that sealed this');
+  // Without its place in the log nobody knows what came first.
+  const position = log?.position ?? Number.POSITIVE_INFINITY;
+  const revoked = new Set(list.keys.flatMap((key) => (key.reason === 'revoked' && position >= key.until ? [key.publicKey] : [])));
+  const good = leaf.votes.filter(({ publicKey }) => !revoked.has(publicKey)).length;
+  if (good === leaf.votes.length) return check(true, 'no key of its votes was revoked before it was sealed');
+  const needed = leaf.by === undefined || leaf.by === 'quorum' ? manifest.quorum : leaf.votes.length;
+  return check(
+    good >= needed,
+    `${leaf.votes.length - good} of ${leaf.votes.length} votes are by keys that were revoked before it was sealed`,
+  );
 }
 
 /** One machine must not count twice: not under two names, not with two attempts, and no attempt votes twice. */

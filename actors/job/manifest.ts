@@ -18,7 +18,7 @@ import { sha256 } from '#runtime/identity/digest.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 import { verify } from '#runtime/identity/verify.ts';
 
-import { inputDigest, isMergeShard, type ShardOutput } from './run-command.ts';
+import { inputDigest, isMergeShard, moduleOf, type ShardOutput } from './run-command.ts';
 
 /** Evidence of some shards of a job, or of all. Rows may come in any order. */
 export interface Evidence {
@@ -29,12 +29,15 @@ export interface Evidence {
   readonly votes: readonly VoteRow[];
   /** Public keys of the devices that voted. */
   readonly publicKeys: ReadonlyMap<string, string>;
+  /** Keys that the device had before, the oldest first; only of those that had others. */
+  readonly formerKeys?: ReadonlyMap<string, readonly string[]>;
   /** Which result a vote is for, by the text of its fence, where a comparator decides and bytes differ. */
   readonly groups?: ReadonlyMap<string, string>;
 }
 
 /** One leaf per shard, in shard order. A function of rows that never change after sealing, so leaves need not be stored. */
-export function leavesOf({ job, mapOutputs, shards, votes, publicKeys, groups }: Evidence): ReceiptLeaf[] {
+export function leavesOf(evidence: Evidence): ReceiptLeaf[] {
+  const { job, mapOutputs, shards, votes, groups } = evidence;
   const byIndex = new Map<number, VoteRow[]>();
   for (const vote of votes) {
     if (vote.refusal !== null) continue;
@@ -49,8 +52,7 @@ export function leavesOf({ job, mapOutputs, shards, votes, publicKeys, groups }:
     const digest = inputDigest(job.spec, shard.index, mapOutputs);
     const agreeing = (byIndex.get(shard.index) ?? []).filter((v) => (groups?.get(fenceText(v.fence)) ?? v.output.sha256) === output.sha256);
     const sealed = agreeing.map((v) => {
-      const publicKey = publicKeys.get(v.device);
-      if (publicKey === undefined) throw new Error(`no key of device ${v.device}, which voted on shard ${shard.index} of job ${job.id}`);
+      const publicKey = keyOf(evidence, v, digest);
       return {
         device: v.device,
         publicKey,
@@ -63,6 +65,18 @@ export function leavesOf({ job, mapOutputs, shards, votes, publicKeys, groups }:
     });
     return leafOf(shard.index, output, sealed, shard.decided);
   });
+}
+
+/** The key that the device had when it voted: of those that it ever had, the one that the signature is of. */
+function keyOf({ job, publicKeys, formerKeys }: Evidence, vote: VoteRow, inputDigest: string): string {
+  const current = publicKeys.get(vote.device);
+  if (current === undefined) throw new Error(`no key of device ${vote.device}, which voted on shard ${vote.index} of job ${job.id}`);
+  const former = formerKeys?.get(vote.device) ?? [];
+  if (former.length === 0) return current;
+  const { index, fence, output, batch, signature } = vote;
+  const module = moduleOf(job.spec, index).sha256;
+  const bytes = signedBytes(voteBytes({ job: job.id, shard: index, fence, module, inputDigest, output }), batch, sha256);
+  return former.find((key) => bytes !== null && verify(signature, bytes, key)) ?? current;
 }
 
 /**

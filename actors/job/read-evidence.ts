@@ -25,6 +25,7 @@ interface Rows {
 export async function* readEvidence({ store, objects }: EvidenceSource, job: JobRow): AsyncGenerator<Evidence> {
   const total = shardCount(job.spec);
   const publicKeys = new Map((await store.listDevices()).map((d) => [d.id, d.publicKey]));
+  const formerKeys = await readFormerKeys(store);
   const mapOutputs: ShardOutput[] = [];
   let next = read(store, job.id, 0);
   for (let from = 0; from < total; from += WINDOW) {
@@ -36,7 +37,7 @@ export async function* readEvidence({ store, objects }: EvidenceSource, job: Job
     for (const { index, output } of job.spec.merge ? shards : [])
       if (output !== null && !isMergeShard(job.spec, index)) mapOutputs.push({ ref: output, bytes: null });
     const groups = await groupsByComparator(objects, job, votes);
-    yield { job, mapOutputs, shards, votes, publicKeys, ...(groups === null ? {} : { groups }) };
+    yield { job, mapOutputs, shards, votes, publicKeys, formerKeys, ...(groups === null ? {} : { groups }) };
   }
 }
 
@@ -68,4 +69,14 @@ async function groupsByComparator(
     }
   }
   return groups;
+}
+
+async function readFormerKeys(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
+  const byDevice = new Map<string, string[]>();
+  for (const { device, publicKey } of await store.formerKeys()) {
+    const keys = byDevice.get(device);
+    if (keys === undefined) byDevice.set(device, [publicKey]);
+    else keys.push(publicKey);
+  }
+  return byDevice;
 }

@@ -15,7 +15,7 @@ import { AUDIT_SHARE, auditCoin } from './audit-coin.ts';
 import { Ballots, type Rows } from './ballots.ts';
 import { lessonsOf } from './lessons.ts';
 import type { OpenShard } from './open-shards.ts';
-import { QuorumProtocol, type ReviewAnswer, type ReviewRequest, type Standing } from './quorum.protocol.ts';
+import { QuorumProtocol, type ReviewAnswer, type ReviewRequest } from './quorum.protocol.ts';
 import { judge, type Rule, type ShardBallot, type Verdict } from './quorum.state.ts';
 import { countedVotes, isContested, review, votesByShard } from './review.ts';
 import type { AppTrust, TrustBook } from './trust-book.ts';
@@ -434,13 +434,17 @@ export const quorumActor = defineActor({
     async function reviewed({ shards, votes, lastWord, again = false }: ReviewRequest): Promise<ReviewAnswer> {
       const byShard = votesByShard(votes);
       const said = await valuesOf(votes.filter((vote) => isContested(byShard.get(vote.index) ?? [])));
-      const ballotOf = (index: number): ShardBallot => ballots.ballotOf(byShard.get(index) ?? [], said);
-      if (rule.type === 'quorum') return { reopened: [], lost: [], standing: countedVotes(shards, ballotOf, rule.votes) };
-      if (!again) await Promise.all([trust.reload(), args.book.refresh()]);
-      const standing = new Map<number, Standing>();
+      if (!again) await Promise.all([rule.type === 'belief' ? trust.reload() : null, args.book.refresh()]);
+      const isGood = ({ device }: VoteRow): boolean => !trust.isRevoked(device);
+      const ballotOf = (index: number): ShardBallot => ballots.ballotOf((byShard.get(index) ?? []).filter(isGood), said);
+      // Counts stand as they are, but for votes of devices that were shut out since.
+      const doubted = rule.type === 'belief' ? shards : shards.filter(({ index }) => !(byShard.get(index) ?? []).every(isGood));
+      if (rule.type === 'quorum' && doubted.length === 0)
+        return { reopened: [], lost: [], standing: countedVotes(shards, ballotOf, rule.votes) };
+      const standing = new Map(rule.type === 'quorum' ? countedVotes(shards, ballotOf, rule.votes) : []);
       const lost: { index: number; reason: string }[] = [];
       const doubtful: (() => Promise<number | null>)[] = [];
-      for (const { shard, ballot, decision, belief, by } of review(shards, ballotOf, { rule, fleet: trust, lastWord })) {
+      for (const { shard, ballot, decision, belief, by } of review(doubted, ballotOf, { rule, fleet: trust, lastWord })) {
         if (decision === 'accept') standing.set(shard.index, { belief, by });
         else if (decision === 'unreachable') lost.push({ index: shard.index, reason: reasonOf(ballot) });
         else doubtful.push(() => takeBackNow(shard, ballot, decision === 'core' ? 'dispute' : null));

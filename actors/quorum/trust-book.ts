@@ -34,6 +34,8 @@ export interface AppTrust extends Fleet, Machines {
   /** A device that is met before the list of devices has it. */
   meet(device: string, principal: string, trusted: boolean): void;
   quarantineOf(device: string): string | null;
+  /** Shut out by people: what it said is worth nothing any more. */
+  isRevoked(device: string): boolean;
 }
 
 export function createTrustBook(store: Pick<Store, 'listDevices' | 'standings'>, clock: Clock): TrustBook {
@@ -70,6 +72,7 @@ export function createTrustBook(store: Pick<Store, 'listDevices' | 'standings'>,
     }
 
     credibility(device: string): number | null {
+      if (this.isRevoked(device)) return null;
       const standing = this.#standings.get(device);
       if (standing === undefined) return PRIOR_A / (PRIOR_A + PRIOR_B);
       return standing.quarantine === null ? standing.a / (standing.a + standing.b) : null;
@@ -128,6 +131,10 @@ export function createTrustBook(store: Pick<Store, 'listDevices' | 'standings'>,
       if (roster.has(device)) return;
       roster.set(device, { id: device, principal, trusted, state: 'present', capabilities: null });
       version += 1;
+    }
+
+    isRevoked(device: string): boolean {
+      return roster.get(device)?.state === 'revoked';
     }
 
     quarantineOf(device: string): string | null {

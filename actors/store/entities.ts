@@ -1,6 +1,6 @@
 import { ApiKey, EnrolmentToken, Tenant } from './entities/access.ts';
 import { ClusterEntity, ClusterNode, ClusterSecret, ClusterTimer, Coordinator, Event, Partition } from './entities/cluster.ts';
-import { Device } from './entities/devices.ts';
+import { Device, FormerKeyEntity } from './entities/devices.ts';
 import { Job, JobShard, Manifest, ManifestLogEntry, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
 import { Audit, DeviceReputation } from './entities/trust.ts';
 import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, StoredModel, Usage } from './entities/serving.ts';
@@ -21,6 +21,7 @@ export const entities = [
   ApiKey,
   EnrolmentToken,
   Device,
+  FormerKeyEntity,
   StoredObject,
   Job,
   JobShard,

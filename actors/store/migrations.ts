@@ -5,6 +5,7 @@ import { Cluster } from './migrations/2026-11-24-cluster.ts';
 import { Evidence } from './migrations/2026-11-24-evidence.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
 import { TenantPolicies } from './migrations/2026-11-25-tenant-policies.ts';
+import { FormerKeys } from './migrations/2026-11-25-former-keys.ts';
 import { Retries } from './migrations/2026-11-24-retries.ts';
 import { VoteBatches } from './migrations/2026-11-24-vote-batches.ts';
 import { ClusterWrites } from './migrations/2026-11-25-cluster-writes.ts';
@@ -21,4 +22,5 @@ export const migrations = [
   { name: '2026-11-24-retries', class: Retries },
   { name: '2026-11-25-cluster-writes', class: ClusterWrites },
   { name: '2026-11-25-tenant-policies', class: TenantPolicies },
+  { name: '2026-11-25-former-keys', class: FormerKeys },
 ];

@@ -2,6 +2,7 @@ import type { GgufHeader } from '#actors/contract/gguf/gguf-header.ts';
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
+import type { KeyVerbs } from './key-verbs.ts';
 import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import type { TenantVerbs } from './tenant-policy.ts';
@@ -255,7 +256,7 @@ export type Change =
       readonly pause?: { readonly firstMs: number; readonly mostMs: number };
     };
 
-/** `applied: false` means that the state had moved on (a late vote, an attempt that had ended): nothing was written. */
+/** `applied: false`: the state had moved on (a late vote, an attempt that had ended), nothing was written. */
 export interface Outcome {
   readonly applied: boolean;
   /** The database has lost votes that the change rests on: whoever made it knows things that are true no more. */
@@ -382,7 +383,7 @@ export interface EventRow {
   readonly text: string;
 }
 
-export interface Store extends TenantVerbs {
+export interface Store extends KeyVerbs, TenantVerbs {
   /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
   takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
   /** A random 32-byte seed made once and kept: signs object URLs. */
@@ -471,11 +472,9 @@ export interface Store extends TenantVerbs {
   recordUsage(usage: readonly UsageRow[]): Promise<void>;
   /** Sums by tenant, key and model, of times from `from` to before `to`; of one tenant or key, or of all when null. */
   usageSums(query: UsageQuery): Promise<readonly UsageSum[]>;
-
   setKeyLimits(key: string, limits: KeyLimits): Promise<void>;
   /** No limits at all for a key that never got any. */
   keyLimits(key: string): Promise<KeyLimits>;
-
   saveFile(file: FileRow): Promise<void>;
   findFile(id: string): Promise<FileRow | null>;
   listFiles(tenant: string): Promise<readonly FileRow[]>;

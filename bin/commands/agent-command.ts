@@ -12,6 +12,7 @@ export interface AgentOptions {
   readonly modelsDisk: string;
   readonly contextSize: string;
   readonly sequences: string;
+  readonly newKey?: boolean;
   readonly tied?: boolean;
   readonly log: string;
 }
@@ -34,6 +35,7 @@ export function agentCommand(program: Command): void {
     .option('--models-disk <gib>', 'disk that model files from the grid may take; 0 takes none', '20')
     .option('--context-size <n>', 'tokens of context per generation', '2048')
     .option('--sequences <n>', 'generations at once per model', '4')
+    .option('--new-key', 'replace the key of this machine before it connects; receipts of its earlier work stay good')
     .option('--tied', 'stop when standard input closes, that is when the process that started this one is gone')
     .option('--log <level>', 'debug, info, warn, error or silent', 'info')
     // Loaded only when it is wanted: other commands shall not wait for an inference engine.

@@ -2,6 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 
 import type { Command } from 'commander';
 
+import { SignedKeyList } from '#actors/contract/former-keys.ts';
 import { growthProblem, headProblem, LogGrowth, SignedHead } from '#actors/contract/manifest-log.ts';
 import { EXIT, say, sayJson } from '#bin/client/print.ts';
 import { GridError } from '#runtime/errors.ts';
@@ -37,11 +38,20 @@ async function keep(file: string, head: SignedHead): Promise<void> {
   await rename(`${file}.new`, file);
 }
 
+async function saveKeys(file: string, answer: unknown, options: GridOptions): Promise<void> {
+  const signed = SignedKeyList.parse(answer);
+  await writeFile(file, `${JSON.stringify(signed, null, 2)}\n`);
+  if (options.json) sayJson(signed);
+  else say(`${signed.list.keys.length} former keys, signed by ${signed.list.gridKey}`);
+}
+
 export function logCommand(program: Command): void {
   withGrid(program.command('log').description('the log of sealed jobs: shows its head, and checks that nothing was changed in it'))
     .option('--kept <file>', 'the head that was seen last: the log must contain all that it had then; the file then keeps the new one')
-    .action(async (options: GridOptions & { kept?: string }) => {
+    .option('--keys <file>', 'write the keys that are no device’s any more, signed, for `corpgrid verify --keys`')
+    .action(async (options: GridOptions & { kept?: string; keys?: string }) => {
       const client = clientOf(options);
+      if (options.keys !== undefined) return saveKeys(options.keys, await client.get('/api/log/keys'), options);
       const kept = options.kept === undefined ? null : await readKept(options.kept);
       const growth = kept === null ? null : LogGrowth.parse(await client.get(`/api/log/growth?from=${kept.head.size}`));
       const log = growth?.log ?? SignedHead.parse(await client.get('/api/log'));

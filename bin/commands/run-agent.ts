@@ -43,6 +43,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     contextSize: parseWhole(options.contextSize, '--context-size', 64, 1_048_576),
     sequences: parseWhole(options.sequences, '--sequences', 1, 64),
     version: version(),
+    newKey: options.newKey === true,
     log,
     onRefused(reason) {
       process.stderr.write(

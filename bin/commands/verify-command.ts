@@ -1,7 +1,8 @@
-import { open } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 
 import type { Command } from 'commander';
 
+import { SignedKeyList } from '#actors/contract/former-keys.ts';
 import { PublicKey } from '#actors/contract/primitives.ts';
 import { verifyReceipt } from '#actors/contract/receipt.ts';
 import { EXIT, say, sayJson } from '#bin/client/print.ts';
@@ -35,20 +36,35 @@ async function readReceipts(file: string): Promise<unknown[]> {
   }
 }
 
+async function readKeys(file: string): Promise<SignedKeyList> {
+  try {
+    return SignedKeyList.parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch (cause) {
+    throw new GridError('BAD_REQUEST', `${file} is not a list of former keys`, {
+      path: '--keys',
+      fix: 'give a file that `corpgrid log --keys FILE` wrote',
+      cause,
+    });
+  }
+}
+
 export function verifyCommand(program: Command): void {
   program
     .command('verify')
     .argument('<receipt>', 'receipt, or a list of them, as JSON')
     .description('check receipts offline: needs no grid and trusts none')
     .option('--grid-key <hex>', 'the grid’s public key as you know it; without it a receipt proves only that somebody sealed it')
+    .option('--keys <file>', 'former keys of devices, as `corpgrid log --keys FILE` writes them: votes of revoked ones do not count')
     .option('--json', 'one JSON document on stdout')
-    .action(async (file: string, options: { gridKey?: string; json?: boolean }) => {
+    .action(async (file: string, options: { gridKey?: string; keys?: string; json?: boolean }) => {
       const { gridKey } = options;
       if (gridKey !== undefined && !PublicKey.safeParse(gridKey).success) {
         throw new GridError('BAD_CONFIGURATION', 'the grid key is not 64 hex digits', { path: '--grid-key', fix: '`npm start` prints it' });
       }
       const receipts = await readReceipts(file);
-      const verdicts = receipts.map((receipt) => verifyReceipt(receipt, { sha256, verify, ...(gridKey === undefined ? {} : { gridKey }) }));
+      const formerKeys = options.keys === undefined ? undefined : await readKeys(options.keys);
+      const tools = { sha256, verify, ...(gridKey === undefined ? {} : { gridKey }), ...(formerKeys === undefined ? {} : { formerKeys }) };
+      const verdicts = receipts.map((receipt) => verifyReceipt(receipt, tools));
       const bad = verdicts.filter((v) => !v.ok).length;
       const warnings = [...new Set(verdicts.flatMap((v) => v.warnings))];
       if (options.json) {

@@ -125,6 +125,51 @@ export function storeAccessContract(open: OpenStore): void {
     });
   });
 
+  describe('keys of devices', () => {
+    const key = (n: number): string => n.toString(16).repeat(64).slice(0, 64);
+
+    it('are replaced once, which fences the session, and never come back', async () => {
+      const scene = await Scene.open(open);
+      const { store } = scene;
+      await scene.enrolled('a', 'b');
+      const from = (await store.findDevice('a'))?.publicKey ?? '';
+      const other = (await store.findDevice('b'))?.publicKey ?? '';
+      await store.openSession('a', CAPABILITIES, 2_000);
+      expect(await store.rotateKey('a', { from, to: other }, 3_000), 'a key of another device').toBe(false);
+      expect(await store.rotateKey('a', { from: other, to: key(9) }, 3_000), 'not its key').toBe(false);
+      expect(await store.rotateKey('x', { from, to: key(9) }, 3_000)).toBe(false);
+      expect(await store.rotateKey('a', { from, to: key(9) }, 3_000)).toBe(true);
+      expect(await store.rotateKey('a', { from, to: key(9) }, 3_000), 'asked again').toBe(false);
+      expect(await store.findDevice('a')).toMatchObject({ publicKey: key(9), sessionEpoch: 2 });
+      expect(await store.beat([{ device: 'a', sessionEpoch: 1 }], 4_000)).toEqual(new Set());
+      expect(await store.rotateKey('a', { from: key(9), to: from }, 5_000), 'a former key').toBe(false);
+      expect(await store.rotateKey('b', { from: other, to: from }, 5_000), 'a former key of another').toBe(false);
+      expect(await store.formerKeys()).toEqual([{ device: 'a', publicKey: from, reason: 'rotated', until: 0, at: 3_000 }]);
+    });
+
+    it('let nobody in again who holds an old one', async () => {
+      const { store } = await Scene.open(open);
+      const token = { hash: 'token', name: 'lab', uses: 3, expiresAt: 10_000, createdAt: 0 };
+      await store.createEnrolmentToken(token);
+      await store.enrol('token', { id: 'dev-1', name: 'one', publicKey: key(1) }, 1_000);
+      expect(await store.rotateKey('dev-1', { from: key(1), to: key(2) }, 2_000)).toBe(true);
+      expect(await store.enrol('token', { id: 'dev-2', name: 'thief', publicKey: key(1) }, 3_000)).toBeNull();
+      expect(await store.listDevices()).toHaveLength(1);
+    });
+
+    it('end with their device, at the place where the log of manifests stands, and only once', async () => {
+      const scene = await Scene.open(open);
+      const { store } = scene;
+      await scene.enrolled('a');
+      const publicKey = (await store.findDevice('a'))?.publicKey ?? '';
+      expect(await store.setDeviceState('a', null, 'revoked', 5_000)).toBe(true);
+      expect(await store.setDeviceState('a', null, 'revoked', 6_000)).toBe(true);
+      expect(await store.setDeviceState('x', null, 'revoked', 6_000)).toBe(false);
+      expect(await store.formerKeys()).toEqual([{ device: 'a', publicKey, reason: 'revoked', until: 0, at: 5_000 }]);
+      expect(await store.rotateKey('a', { from: publicKey, to: key(3) }, 7_000), 'of a revoked device').toBe(false);
+    });
+  });
+
   describe('sessions', () => {
     it('fence the one before', async () => {
       const scene = await Scene.open(open);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { RunCommand } from '#actors/contract/agent-link.ts';
+import { type KeyList, keyListBytes } from '#actors/contract/former-keys.ts';
 import { verifyReceipt } from '#actors/contract/receipt.ts';
 import { REFUSALS_KEPT } from '#actors/refusal-quota.ts';
 import { sha256, sha256Hex } from '#runtime/identity/digest.ts';
@@ -191,6 +192,34 @@ describe('a device that sends refused votes without end', () => {
       await stage.host.advance(5_000);
       expect(flood.settled.filter(({ outcome }) => outcome === 'refused')).toHaveLength(400);
       expect((await grid.store.votesOf(JOB, null)).filter((v) => v.refusal !== null)).toHaveLength(REFUSALS_KEPT);
+    });
+  });
+});
+
+describe('a device that was shut out', () => {
+  it('is not counted when the job is sealed: others vote in its place, and receipts hold against the list of former keys', async () => {
+    await play(31, async (stage, grid) => {
+      for (const name of ['aa', 'bb']) await grid.addDevice(name, honest);
+      // The job waits for its last shard until the device is gone.
+      let gone = false;
+      await grid.addDevice('cc', (command, device) => (gone || command.shard < 8 ? honest(command, device) : null));
+      await grid.submit(JOB, 10, 3);
+      for (let passed = 0; passed < 20_000; passed += 100) await stage.host.advance(100);
+      const revoked = (await grid.store.listDevices()).find(({ id }) => id.startsWith('dev-bb'))?.id ?? '';
+      expect((await grid.store.votesOf(JOB, null)).some(({ device }) => device === revoked)).toBe(true);
+      await grid.store.setDeviceState(revoked, null, 'revoked', stage.host.clock.wall());
+      gone = true;
+      await grid.addDevice('dd', honest);
+      await grid.addDevice('ee', honest);
+      await grid.addDevice('ff', honest);
+      expect(await runToEnd(stage, grid)).toBe('done');
+      const list: KeyList = { version: 1, gridKey: grid.key.publicKey, at: 0, keys: [...(await grid.store.formerKeys())] };
+      const formerKeys = { list, signature: Buffer.from(grid.key.sign(keyListBytes(list))).toString('hex') };
+      const asked = grid.desk.receipts(JOB, 'all', null);
+      await stage.host.settle();
+      for (const receipt of await asked) {
+        expect(verifyReceipt(receipt, { sha256, verify, formerKeys }).checks.filter((check) => !check.ok)).toEqual([]);
+      }
     });
   });
 });

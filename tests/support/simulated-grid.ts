@@ -10,7 +10,7 @@ import { createMemoryStore } from '#actors/store/memory/memory-store.ts';
 import type { Change, Outcome, Store } from '#actors/store/store.ts';
 import { pause } from '#runtime/database/backoff.ts';
 import { createLedger } from '#runtime/database/ledger.ts';
-import { generateKeyPair } from '#runtime/identity/keys.ts';
+import { generateKeyPair, type KeyPair } from '#runtime/identity/keys.ts';
 import type { Log } from '#runtime/observe/log.ts';
 import { createInProcessPresence } from '#runtime/presence/in-process-presence.ts';
 
@@ -27,6 +27,8 @@ export interface SimulatedGrid {
   readonly refs: GridRefs;
   readonly desk: JobDesk;
   readonly store: Store;
+  /** Signs manifests. */
+  readonly key: KeyPair;
   readonly devices: SimulatedDevice[];
   readonly objects: ReturnType<typeof memoryObjects>;
   /** `owner` vouches for it, else its token does; a trusted one decides. */
@@ -77,6 +79,7 @@ export async function simulatedGrid({ host, system }: Stage, { commitMs = 0 } = 
     store,
     devices,
     objects,
+    key: services.key,
     async addDevice(name, answer, who = {}) {
       const key = generateKeyPair(random);
       const hash = `token-${name}`;

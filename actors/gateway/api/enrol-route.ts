@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 
+import { RotateRequest, rotateBytes } from '#actors/contract/former-keys.ts';
 import { EnrolRequest, type EnrolReply } from '#actors/contract/agent-link.ts';
 import { enrolBytes } from '#actors/contract/enrolment.ts';
 import { secretHash } from '#actors/tenant/key.ts';
@@ -32,5 +33,27 @@ export function enrolRoute(app: FastifyInstance, { services, host, randomBytes }
     }
     services.log.info({ device: device.id, name: device.name }, 'device enrolled');
     return { device: device.id, gridKey: services.key.publicKey };
+  });
+
+  /** Both keys sign: the door takes no API key here either. */
+  app.post('/api/rotate', async (request) => {
+    const rotation = parse(RotateRequest, request.body);
+    const { device, from, to, leave, enter } = rotation;
+    if (!isAdmissibleKey(to)) throw new GridError('BAD_REQUEST', 'not a usable Ed25519 public key', { path: 'to' });
+    const bytes = rotateBytes(rotation);
+    for (const [path, signature, key] of [
+      ['leave', leave, from],
+      ['enter', enter, to],
+    ] as const) {
+      if (!verify(signature, bytes, key)) throw new GridError('BAD_REQUEST', `not a signature of this rotation by ${key}`, { path });
+    }
+    const known = await services.store.findDevice(device);
+    // The machine lost our answer and asks again.
+    if (known?.publicKey === to && known.state !== 'revoked') return { device };
+    if (!(await services.store.rotateKey(device, { from, to }, host.clock.wall()))) {
+      throw new GridError('CONFLICT', 'this is not the key of the device, or the new one is or was a key already', { path: 'from' });
+    }
+    services.log.info({ device }, 'key of a device replaced');
+    return { device };
   });
 }

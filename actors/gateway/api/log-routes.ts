@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
+import { type KeyList, keyListBytes, type SignedKeyList } from '#actors/contract/former-keys.ts';
+import { toHex } from '#actors/contract/hex.ts';
 import { proveGrowth, signHead } from '#actors/contract/manifest-log.ts';
 import { GridError } from '#runtime/errors.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
@@ -34,5 +36,12 @@ export function logRoutes(app: FastifyInstance, { tenants, services, host }: Gat
       });
     }
     return proveGrowth(leaves, from, log, sha256);
+  });
+
+  app.get('/api/log/keys', async (request): Promise<SignedKeyList> => {
+    await authenticate(tenants, bearerOf(request));
+    const keys = [...(await services.store.formerKeys())];
+    const list: KeyList = { version: 1, gridKey: services.key.publicKey, at: host.clock.wall(), keys };
+    return { list, signature: toHex(services.key.sign(keyListBytes(list))) };
   });
 }

@@ -3,6 +3,21 @@ import { defineEntity, p } from '@mikro-orm/core';
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import { DeviceState } from '#actors/contract/job-states.ts';
 
+/** Keys that are no device's key any more. */
+export const FormerKeyEntity = defineEntity({
+  name: 'FormerKey',
+  tableName: 'former_keys',
+  properties: {
+    id: p.bigint('number').primary().generated('identity'),
+    device: p.text(),
+    publicKey: p.text().unique('former_keys_public_key'),
+    reason: p.enum(['rotated', 'revoked']),
+    /** Jobs that were sealed by then. */
+    untilPosition: p.bigint('number'),
+    at: p.bigint('number'),
+  },
+});
+
 /**
  * Enrolled machines. Beats rewrite `lastSeenAt` all the time: no index on it and a low fillfactor keep those updates in
  * their page (HOT).

@@ -4,7 +4,7 @@ import type { DeviceRow, Store } from '../store.ts';
 import type { MemoryDevice, Tables } from './tables.ts';
 import type { Connection } from './transaction.ts';
 
-type Devices = Pick<Store, 'enrol' | 'findDevice' | 'listDevices' | 'openSession' | 'beat' | 'setDeviceState'>;
+type Devices = Pick<Store, 'enrol' | 'findDevice' | 'listDevices' | 'openSession' | 'beat' | 'setDeviceState' | 'rotateKey' | 'formerKeys'>;
 
 export function deviceVerbs(connection: Connection, tables: Tables): Devices {
   return {
@@ -17,7 +17,7 @@ export function deviceVerbs(connection: Connection, tables: Tables): Devices {
         await tx.statement();
         const known = [...tables.devices.values()].find(({ row }) => row.publicKey === device.publicKey);
         if (known) await tx.lock('device', [known.row.id], 'update');
-        if (known?.row.state === 'revoked') return null;
+        if (known?.row.state === 'revoked' || tables.formerKeys.some((key) => key.publicKey === device.publicKey)) return null;
         if (known?.enrolledWith === tokenHash) return { ...known.row };
         if (token.usesLeft === 0 || token.expiresAt <= at) return null;
         await tx.statement();
@@ -91,15 +91,36 @@ export function deviceVerbs(connection: Connection, tables: Tables): Devices {
         return renewed;
       });
     },
-    setDeviceState: (id, sessionEpoch, state) =>
+    setDeviceState: (id, sessionEpoch, state, at) =>
       connection.transaction('setDeviceState', async (tx) => {
+        const ends = state === 'revoked' && sessionEpoch === null;
         await tx.statement();
+        if (ends) await tx.lock('manifest log', ['all'], 'no key update');
         await tx.lock('device', [id], 'no key update');
         const device = tables.devices.get(id);
         if (!device || (sessionEpoch !== null && !isCurrent(device, sessionEpoch))) return false;
         tx.set<MemoryDevice>(device, { row: { ...device.row, state } });
+        const { publicKey } = device.row;
+        if (!ends || tables.formerKeys.some((key) => key.publicKey === publicKey)) return true;
+        tx.append(tables.formerKeys, { device: id, publicKey, reason: 'revoked', until: tables.manifestLog.length, at });
         return true;
       }),
+    rotateKey: (id, { from, to }, at) =>
+      connection.transaction('rotateKey', async (tx) => {
+        await tx.statement();
+        await tx.lock('manifest log', ['all'], 'no key update');
+        await tx.statement();
+        await tx.lock('device', [id], 'update');
+        await tx.lock('device key', [to], 'update');
+        const device = tables.devices.get(id);
+        if (!device || device.row.publicKey !== from || device.row.state === 'revoked') return false;
+        const isTaken = [...tables.devices.values()].some(({ row }) => row.publicKey === to);
+        if (isTaken || tables.formerKeys.some((key) => key.publicKey === to)) return false;
+        tx.set<MemoryDevice>(device, { row: { ...device.row, publicKey: to, sessionEpoch: device.row.sessionEpoch + 1 } });
+        tx.append(tables.formerKeys, { device: id, publicKey: from, reason: 'rotated', until: tables.manifestLog.length, at });
+        return true;
+      }),
+    formerKeys: () => connection.read('formerKeys', () => tables.formerKeys.map((key) => ({ ...key }))),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { FormerKey } from '#actors/contract/former-keys.ts';
 import type { TenantPolicy } from '../tenant-policy.ts';
 import type { NodeLife } from '#runtime/cluster/cluster-store.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
@@ -65,6 +66,8 @@ export interface Tables {
   readonly apiKeys: Map<string, ApiKeyRow>;
   readonly tokens: Map<string, MemoryToken>;
   readonly devices: Map<string, MemoryDevice>;
+  /** In the order in which they ended. */
+  readonly formerKeys: FormerKey[];
   readonly jobs: Map<string, MemoryJob>;
   readonly shards: Map<number, ShardUnderChange>;
   /** By the text of their fence. */
@@ -108,6 +111,7 @@ export function emptyTables(): Tables {
     apiKeys: new Map(),
     tokens: new Map(),
     devices: new Map(),
+    formerKeys: [],
     jobs: new Map(),
     shards: new Map(),
     attempts: new Map(),

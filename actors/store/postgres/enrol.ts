@@ -23,7 +23,7 @@ export async function enrol(db: Database, tokenHash: string, device: NewDevice, 
     const token = await lockToken(tx, tokenHash);
     if (!token) return null;
     const known = await findByKey(tx, device.publicKey);
-    if (known?.state === 'revoked') return null;
+    if (known?.state === 'revoked' || (await isFormer(tx, device.publicKey))) return null;
     if (known?.enrolled_with === tokenHash) return deviceRow(known);
     if (token.uses_left === 0 || token.expires_at <= at) return null;
     await sql`update enrolment_tokens set uses_left = uses_left - 1 where hash = ${tokenHash}`.execute(tx);
@@ -43,6 +43,12 @@ async function lockToken(tx: Tx, hash: string): Promise<Token | undefined> {
     select uses_left, expires_at, principal, trusted from enrolment_tokens where hash = ${hash} for update
   `.execute(tx);
   return rows[0];
+}
+
+/** A key that was replaced may be in other hands: nobody joins with it again. */
+async function isFormer(tx: Tx, publicKey: string): Promise<boolean> {
+  const { rows } = await sql`select 1 from former_keys where public_key = ${publicKey}`.execute(tx);
+  return rows.length > 0;
 }
 
 async function findByKey(tx: Tx, publicKey: string): Promise<(DeviceRecord & { enrolled_with: string }) | undefined> {

@@ -11,6 +11,7 @@ import { clusterSecret } from './cluster-secret.ts';
 import { commit } from './commit.ts';
 import { createEnrolmentToken } from './create-enrolment-token.ts';
 import { createJob } from './create-job.ts';
+import { formerKeys, revokeDevice, rotateKey } from './keys.ts';
 import { findDevice, listDevices, setDeviceState } from './devices.ts';
 import { enrol } from './enrol.ts';
 import { findManifest } from './find-manifest.ts';
@@ -62,7 +63,10 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     listDevices: () => listDevices(db),
     openSession: (device, capabilities, at) => openSession(db, device, capabilities, at),
     beat: (sessions, at) => beat(db, sessions, at),
-    setDeviceState: (device, sessionEpoch, state, at) => setDeviceState(db, { device, sessionEpoch, state, at }),
+    setDeviceState: (device, sessionEpoch, state, at) =>
+      state === 'revoked' && sessionEpoch === null ? revokeDevice(db, device, at) : setDeviceState(db, { device, sessionEpoch, state, at }),
+    rotateKey: (device, { from, to }, at) => rotateKey(db, { device, from, to, at }),
+    formerKeys: () => formerKeys(db),
 
     createJob: (job, epoch) => createJob(db, job, epoch),
     findJob: (id) => findJob(db, id),
