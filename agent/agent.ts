@@ -60,6 +60,8 @@ export interface AgentOptions {
   /** Replace the key of this machine before it connects. */
   readonly newKey?: boolean;
   readonly log: Log;
+  /** Where /sys lies; a test gives a made-up tree. */
+  readonly systemRoot?: string | undefined;
   /** The grid refused this device for good, or the link opened or was lost. */
   readonly onRefused: (reason: string) => void;
   readonly onState: (connected: boolean) => void;
@@ -103,7 +105,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       takesModels: options.modelsDiskBytes > 0,
       sequences: options.sequences,
     });
-    const vitals = (): Promise<Vitals> => readVitals({ folder: folder.work, platform: process.platform });
+    const vitals = (): Promise<Vitals> => readVitals({ folder: folder.work, platform: process.platform, root: options.systemRoot ?? '/' });
     const epochs = await openEpochs(folder.root);
     const system = createSystem({
       name: 'agent',

@@ -2,6 +2,7 @@ import { laneOfCommand } from '#actors/contract/agent-lanes.ts';
 import type { AgentHello, FromAgent, RunCommand, ToAgent, VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
+import type { Vitals } from '#actors/contract/vitals.ts';
 import type { GenerationFailure } from '#actors/contract/generation.ts';
 import type { FeedRef } from '#actors/feed/feed.protocol.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
@@ -15,7 +16,7 @@ import { Backlog } from '#runtime/link/backlog.ts';
 import type { LinkSession } from '#runtime/link/session.ts';
 
 import { DeviceProtocol } from './device.protocol.ts';
-import { BUSY_LEASE_MS, IDLE_LEASE_MS, SUSPECT_MS } from './device.state.ts';
+import { BUSY_LEASE_MS, IDLE_LEASE_MS, isWantedBack, SUSPECT_MS } from './device.state.ts';
 import { deviceSummary } from './device-view.ts';
 import { inItsWords } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
@@ -99,6 +100,7 @@ export const deviceActor = defineActor({
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
     let load: number | null = null;
     let suspended = false;
+    let wantedBack = isWantedBack(hello.vitals);
     const backlog = new Backlog<ToAgent>({ send: (message) => link.send(message), lane: laneOfCommand, most: MOST_WAITING });
     let watched = false;
     link.onRoom(() => backlog.room());
@@ -254,6 +256,7 @@ export const deviceActor = defineActor({
       switch (message.type) {
         case 'beat':
           load = message.load;
+          if (message.vitals !== undefined) heed(message.vitals);
           args.placement().condition({
             device,
             sessionEpoch,
@@ -313,6 +316,15 @@ export const deviceActor = defineActor({
 
     function refuse(generation: string, owner: GenerationRef, code: GenerationFailure, reason: string): void {
       owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, code, reason, retryable: true });
+    }
+
+    /** A machine that runs on its battery, is too hot or has its owner back keeps generations only while nobody else can have them. */
+    function heed(vitals: Vitals): void {
+      const busy = isWantedBack(vitals);
+      if (busy === wantedBack) return;
+      wantedBack = busy;
+      for (const { pool } of pools.values()) pool.avoid({ device, on: busy });
+      if (busy) sendAway();
     }
 
     /** What runs here goes on elsewhere, where there is an elsewhere. */
@@ -425,6 +437,7 @@ export const deviceActor = defineActor({
       },
       loadModel({ model, sha256, pool, file }) {
         pools.set(model, { pool, state: { name: model, state: 'loading', memoryBytes: 0 } });
+        if (wantedBack) pool.avoid({ device, on: true });
         if (!command({ type: 'loadModel', model, sha256, ...(file === undefined ? {} : { file }) }))
           pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
       },

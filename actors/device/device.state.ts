@@ -1,3 +1,5 @@
+import type { Vitals } from '#actors/contract/vitals.ts';
+
 /**
  * A device, as the grid sees it.
  *
@@ -14,3 +16,11 @@ export const SUSPECT_MS = 200;
 /** Lease of a session: agents beat every second while they hold attempts, every 15 s otherwise. */
 export const BUSY_LEASE_MS = 5_000;
 export const IDLE_LEASE_MS = 45_000;
+
+/** Above this a machine is about to slow itself down. */
+const HOT_CELSIUS = 95;
+
+/** Whether generations should go on elsewhere. What is unknown takes nothing away. */
+export function isWantedBack({ power, owner, celsius }: Vitals): boolean {
+  return power === 'battery' || owner === 'present' || (celsius !== null && celsius >= HOT_CELSIUS);
+}

@@ -214,7 +214,13 @@ export const generationActor = defineActor({
         seeking = false;
         const surplus = over || (attempt !== null && !attempt.leaving);
         if (surplus) return void pool.release({ device: found.device, owner: context.self, tokens: 0, unused: true });
-        if (attempt !== null) moves += 1;
+        if (attempt !== null) {
+          moves += 1;
+          args.services.log.info(
+            { generation, model, device: attempt.device, reason: 'left', tokens: log.length, moves },
+            'generation moves',
+          );
+        }
         drop(true);
         begin(found.device, found.ref);
       },

@@ -86,7 +86,7 @@ export const modelPoolActor = defineActor({
 
     function enter({ device, ref, capacity }: { device: string; ref: DeviceRef; capacity: number }): Entry {
       const entry: Entry = {
-        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, crashes: 0,
+        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, avoided: false, crashes: 0,
         warm: new WarmPrompts(Number.isFinite(capacity) ? capacity : USUAL_WARM),
       }; // prettier-ignore
       replicas.set(device, entry);
@@ -204,6 +204,10 @@ export const modelPoolActor = defineActor({
         if (entry.state !== 'ready') entry.warm.forget();
         if (state === 'ready') entry.reason = '';
         serve();
+      },
+      avoid({ device, on }) {
+        const entry = replicas.get(device);
+        if (entry !== undefined) entry.avoided = on;
       },
       draining({ device, on }) {
         const entry = replicas.get(device);

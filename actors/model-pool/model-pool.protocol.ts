@@ -47,6 +47,8 @@ export const ModelPoolProtocol = protocol('model-pool', {
   offered: tell<{ device: string; ref: DeviceRef; capacity: number }>(),
   /** The device takes nothing new (or does again); what runs there goes elsewhere. */
   draining: tell<{ device: string; on: boolean }>(),
+  /** Its battery, its heat or its owner ask for quiet: it serves when nobody else can. */
+  avoid: tell<{ device: string; on: boolean }>(),
   state: tell<{
     device: string;
     state: 'downloading' | 'loading' | 'ready' | 'unloaded' | 'failed';

@@ -22,6 +22,8 @@ export interface Replica {
   /** Generations at once. */
   readonly capacity: number;
   draining: boolean;
+  /** It serves when nobody else can. */
+  avoided: boolean;
   reason: string;
 }
 
@@ -30,6 +32,8 @@ export const RETRY_MS = 30_000;
 
 /** A replica with generations beside it must know so many blocks more of a prompt to be chosen all the same: what waits in a batch costs too. */
 const BLOCKS_PER_GENERATION = 4;
+/** More than any prompt can save. */
+const LAST_RESORT = 1e9;
 
 /**
  * The ready replica that has least to do for a prompt: what it would have to compute of it, now or again for others later, and what it
@@ -43,7 +47,7 @@ export function bestFor<R extends Replica & { readonly warm: WarmPrompts }>(
   let best: { readonly replica: R; readonly cost: number } | undefined;
   for (const r of replicas) {
     if (r.state !== 'ready' || r.draining || r.active >= r.capacity || exclude.includes(r.device)) continue;
-    const cost = r.active * BLOCKS_PER_GENERATION + r.warm.cost(prompt);
+    const cost = (r.avoided ? LAST_RESORT : 0) + r.active * BLOCKS_PER_GENERATION + r.warm.cost(prompt);
     const equal = best !== undefined && cost === best.cost;
     const colder = best !== undefined && (r.warm.cold - best.replica.warm.cold || (r.device < best.replica.device ? 1 : -1)) > 0;
     if (best === undefined || cost < best.cost || (equal && colder)) best = { replica: r, cost };

@@ -42,6 +42,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     modelsDiskBytes: parseWhole(options.modelsDisk, '--models-disk', 0, 1_048_576) * 1024 ** 3,
     contextSize: parseWhole(options.contextSize, '--context-size', 64, 1_048_576),
     sequences: parseWhole(options.sequences, '--sequences', 1, 64),
+    systemRoot: process.env['CORPGRID_SYSTEM_ROOT'],
     version: version(),
     newKey: options.newKey === true,
     log,

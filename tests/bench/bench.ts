@@ -7,6 +7,7 @@ import { bridge } from './bridge.ts';
 import { dispatch } from './dispatch.ts';
 import { failover } from './failover.ts';
 import { fairness } from './fairness.ts';
+import { failoverStream } from './failover-stream.ts';
 import { fencing } from './fencing.ts';
 import { leases } from './leases.ts';
 import { link } from './link.ts';
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   dispatch,
   failover,
   fairness,
+  'failover-stream': failoverStream,
   fencing,
   leases,
   link,

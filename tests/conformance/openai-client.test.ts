@@ -236,6 +236,73 @@ describe('the official openai client', () => {
     expect(usage).toBe(5);
   });
 
+  it('answers in the Responses API, whole and streamed, with the same text', async () => {
+    const body = { model: RECITER, input: 'hi', instructions: 'be brief' };
+    const whole = await openai.responses.create(body);
+    expect(whole).toMatchObject({ object: 'response', status: 'completed', error: null, store: false, instructions: 'be brief' });
+    expect(whole.output_text.trim()).toBe(SAYING.trim());
+    expect(whole.usage?.total_tokens).toBe((whole.usage?.input_tokens ?? 0) + (whole.usage?.output_tokens ?? 0));
+    const stream = openai.responses.stream(body);
+    const types: string[] = [];
+    const numbers: number[] = [];
+    for await (const event of stream) {
+      types.push(event.type);
+      numbers.push(event.sequence_number);
+    }
+    expect((await stream.finalResponse()).output_text).toBe(whole.output_text);
+    expect(numbers).toEqual(numbers.map((_, at) => at));
+    expect([types[0], types.at(-1)]).toEqual(['response.created', 'response.completed']);
+    const cut = await openai.responses.create({ ...body, max_output_tokens: 3 });
+    expect(cut).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+  });
+
+  it('calls functions and follows schemas in the Responses API, over several turns', async () => {
+    const tools = [{ type: 'function' as const, name: 'add', parameters: ADD.function.parameters ?? {}, strict: true }];
+    const input: OpenAI.Responses.ResponseInput = [{ role: 'user', content: [{ type: 'input_text', text: 'add' }] }];
+    const first = await openai.responses.create({ model: SCRIPTED, input, tools });
+    const [call] = first.output;
+    if (call?.type !== 'function_call') throw new Error(`no call but ${JSON.stringify(first.output)}`);
+    expect(JSON.parse(call.arguments)).toEqual({ a: 2, b: 3 });
+    const result = { type: 'function_call_output' as const, call_id: call.call_id, output: '5' };
+    const second = await openai.responses.create({
+      model: SCRIPTED,
+      input: [...input, ...first.output, result] as OpenAI.Responses.ResponseInput,
+      tools,
+    });
+    expect(second.output_text).toBe('It is 5.');
+    const streamed = await openai.responses
+      .stream({ model: BABBLER, input: 'x', tools, tool_choice: { type: 'function', name: 'add' }, max_output_tokens: 300 })
+      .finalResponse();
+    expect(streamed.output).toMatchObject([{ type: 'function_call', name: 'add', status: 'completed' }]);
+    const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'], additionalProperties: false };
+    const text = { format: { type: 'json_schema' as const, name: 'flag', schema, strict: true } };
+    const flag = await openai.responses.create({ model: BABBLER, input: 'x', text, max_output_tokens: 100 });
+    expect(typeof (JSON.parse(flag.output_text) as { ok: boolean }).ok).toBe('boolean');
+  });
+
+  it('refuses by name what the Responses API cannot do here', async () => {
+    const wrong: readonly [object, string][] = [
+      [{ previous_response_id: 'resp_1' }, 'previous_response_id'],
+      [{ background: true }, 'background'],
+      [{ conversation: 'conv_1' }, 'conversation'],
+      [{ include: ['reasoning.encrypted_content'] }, 'include'],
+      [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
+      [{ tool_choice: 'required' }, 'tool_choice'],
+      [
+        { text: { format: { type: 'json_schema', name: 'x', schema: { type: 'object', patternProperties: { a: {} } } } } },
+        'text.format.schema',
+      ],
+    ];
+    for (const [more, param] of wrong) {
+      const error = await openai.responses.create({ model: RECITER, input: 'hi', ...more }).then(
+        () => null,
+        (thrown: unknown) => thrown,
+      );
+      expect(error, param).toBeInstanceOf(BadRequestError);
+      expect((error as BadRequestError).param, param).toContain(param);
+    }
+  });
+
   it('embeds, in both encodings, cut to fewer dimensions', async () => {
     const plain = await openai.embeddings.create({ model: SCRIPTED, input: ['a', 'bb'], encoding_format: 'float' });
     expect(plain).toMatchObject({ object: 'list', data: [{ index: 0, object: 'embedding' }, { index: 1 }], usage: { prompt_tokens: 7 } });

@@ -55,6 +55,8 @@ export interface AgentStart {
   /** Tokens of context for each generation, and generations at once. */
   readonly contextSize?: number;
   readonly sequences?: number;
+  /** A made-up tree with the machine's /sys in it. */
+  readonly systemRoot?: string;
   /** Another address than the grid's own, such as a proxy that cuts. */
   readonly url?: string;
 }
@@ -167,7 +169,7 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
     get coordinator() {
       return coordinator;
     },
-    async startAgent(name, { slots = 1, models = [], contextSize, sequences, url: address = url } = {}) {
+    async startAgent(name, { slots = 1, models = [], contextSize, sequences, systemRoot, url: address = url } = {}) {
       token ??= ((await client.post('/api/tokens', { name: 'test machines', uses: 100 })) as { token: string }).token;
       const args = [
         'agent',
@@ -185,7 +187,8 @@ export async function startGrid(options: GridOptions = {}): Promise<Grid> {
       if (contextSize !== undefined) args.push('--context-size', String(contextSize));
       if (sequences !== undefined) args.push('--sequences', String(sequences));
       if (models.length > 0) args.push('--models', ...models);
-      const started = await start(args, { CORPGRID_TOKEN: token }, (out) => out.includes(' runs; '));
+      const env = { CORPGRID_TOKEN: token, ...(systemRoot === undefined ? {} : { CORPGRID_SYSTEM_ROOT: systemRoot }) };
+      const started = await start(args, env, (out) => out.includes(' runs; '));
       const device = /\((dev-[0-9a-z]+)\)/.exec(started.stdout())?.[1] ?? '';
       const agent: AgentProcess = { ...started, name, device };
       processes.add(agent);

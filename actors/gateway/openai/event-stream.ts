@@ -22,6 +22,8 @@ export interface EventStreamOptions {
   readonly onLeft: () => void;
   /** Undefined: what was sent is not kept. */
   readonly kept: KeptStream | undefined;
+  /** How a failure is told once the stream is open; as a bare `error` object unless given. */
+  readonly failure?: (error: OpenAiErrorReply) => string;
 }
 
 /** A streamed answer on one HTTP response. Headers go out with the first word, so that a failure before it is still a proper HTTP error. */
@@ -74,7 +76,7 @@ export class EventStream {
     if (this.#ended) return;
     if (this.#open) {
       // Too late for a status: clients know an `error` event, and a stream without [DONE] is never a success.
-      this.#send(sseEvent(error.body));
+      this.#send(this.#options.failure?.(error) ?? sseEvent(error.body));
       return this.#finish();
     }
     this.#ended = true;

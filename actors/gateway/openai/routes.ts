@@ -14,6 +14,7 @@ import { type OpenAiContext, retryHeaders, sendWhole } from './endpoint.ts';
 import { modelNotFound, openAiError } from './errors.ts';
 import { fileRoutes } from './files.ts';
 import { KeptStreams } from './kept-streams.ts';
+import { serveResponses } from './responses.ts';
 import { streamRoutes } from './stream-routes.ts';
 import { embeddingWhole, rerankWhole } from './tasks.ts';
 
@@ -60,6 +61,11 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
     scope.post('/v1/completions', async (request, reply) => {
       const by = await authenticate(tenants, bearerOf(request));
       return serveCompletion(context, { by, body: request.body, requestId: request.id }, { request, reply });
+    });
+
+    scope.post('/v1/responses', async (request, reply) => {
+      const by = await authenticate(tenants, bearerOf(request));
+      return serveResponses(context, { by, body: request.body, requestId: request.id }, { request, reply });
     });
 
     for (const [path, whole] of [

@@ -49,8 +49,13 @@ export async function runGeneration(options: RunOptions): Promise<RunResult> {
   const { sequence, cached } = await pool.acquire(tokens, request.deterministic === true);
   try {
     const last = tokens.length - 1;
-    for (let from = cached; from < last && !cancelled.aborted; from += PREFILL_TOKENS) {
-      await evaluating(sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(from, Math.min(from + PREFILL_TOKENS, last))));
+    const together = request.deterministic === true ? options.prompt.length - 1 : last;
+    let from = cached;
+    while (from < last && !cancelled.aborted) {
+      // What was computed one by one elsewhere is here too where it shall give the same bytes: in a batch its sums come out differently.
+      const to = from < together ? Math.min(from + PREFILL_TOKENS, together) : from + 1;
+      await evaluating(sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(from, to)));
+      from = to;
     }
     const result = cancelled.aborted
       ? { outcome: 'cancelled' as const, completionTokens: before.length }

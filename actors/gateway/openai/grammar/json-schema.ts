@@ -36,7 +36,8 @@ const MOST_INTEGERS = 1_024;
 const MOST_REPEATS = 2_000;
 const MOST_DEPTH = 64;
 
-const CHAR = String.raw`[^"\\\x7F\x00-\x1F] | "\\" ["\\/bfnrt]`;
+// Bytes that spell a surrogate or something beyond Unicode are no text: each would be read as several characters.
+const CHAR = String.raw`[^"\\\x7F\x00-\x1F\uD800-\uDFFF\U00110000-\U001FFFFF] | "\\" ["\\/bfnrt]`;
 const INTEGER = '"-"? ("0" | [1-9] [0-9]{0,14})';
 const NUMBER = `${INTEGER} ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?`;
 const DATE = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])';

@@ -13,6 +13,7 @@ function replica(device: string, change: Partial<Replica>): Replica {
     retryMs: RETRY_MS,
     capacity: 8,
     draining: false,
+    avoided: false,
     reason: '',
     ...change,
   };

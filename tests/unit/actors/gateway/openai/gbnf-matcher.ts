@@ -60,9 +60,10 @@ class Parser {
     if (char !== '\\') return char.codePointAt(0) ?? 0;
     char = this.#text[this.#at] ?? '';
     this.#at += 1;
-    if (char !== 'x') return (ESCAPES[char] ?? char).codePointAt(0) ?? 0;
-    const code = Number.parseInt(this.#text.slice(this.#at, this.#at + 2), 16);
-    this.#at += 2;
+    const digits = { x: 2, u: 4, U: 8 }[char];
+    if (digits === undefined) return (ESCAPES[char] ?? char).codePointAt(0) ?? 0;
+    const code = Number.parseInt(this.#text.slice(this.#at, this.#at + digits), 16);
+    this.#at += digits;
     return code;
   }
 
