@@ -12,12 +12,14 @@ export interface Shape {
   readonly tokens: number;
   /** Milliseconds between tokens; 0: all at once. */
   readonly everyMs?: number;
+  /** Default: the one without limits. */
+  readonly model?: string;
 }
 
-function requestBytes({ port, key }: Target, { stream, tokens, everyMs = 0 }: Shape): Buffer {
+function requestBytes({ port, key }: Target, { stream, tokens, everyMs = 0, model = 'fake' }: Shape): Buffer {
   const pace = everyMs === 0 ? {} : { top_k: everyMs };
   const body = JSON.stringify({
-    model: 'fake',
+    model,
     messages: [{ role: 'user', content: 'hi' }],
     max_tokens: tokens,
     temperature: 0,
@@ -40,6 +42,7 @@ export class Client {
   readonly #bytes: Buffer;
   readonly #stream: boolean;
   #received = '';
+  #firstAt = 0;
   #wake: (() => void) | null = null;
   #fail: ((error: Error) => void) | null = null;
 
@@ -73,6 +76,14 @@ export class Client {
     return this.#received;
   }
 
+  /** Milliseconds from the request to the first word of its answer; resolves when all of it is there. */
+  async firstWord(): Promise<number> {
+    const started = performance.now();
+    this.#firstAt = 0;
+    await this.ask();
+    return this.#firstAt - started;
+  }
+
   close(): void {
     this.#fail = null;
     this.#socket.destroy();
@@ -80,6 +91,7 @@ export class Client {
 
   #take(part: string): void {
     this.#received += part;
+    if (this.#firstAt === 0 && this.#received.includes('"content":"w')) this.#firstAt = performance.now();
     if (this.#over()) this.#wake?.();
   }
 

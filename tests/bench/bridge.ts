@@ -14,6 +14,9 @@ const MORE_TOKENS = 1_024;
 const CONNECTIONS = 32;
 const STREAMS = 2_000;
 const TOKEN_EVERY_MS = 500;
+/** Of the model that the greedy key and the modest one share. */
+const NARROW = { model: 'narrow', sequences: 4, everyMs: 5 };
+const GREEDY_STREAMS = 100;
 
 /**
  * What the OpenAI door costs, from the client's socket to a device and back: coordinator, agent and load in processes of their own, the
@@ -29,10 +32,12 @@ export const bridge: Benchmark = {
     const children: ChildProcess[] = [];
     const grid = await startGrid();
     try {
-      const { token } = (await grid.client.post('/api/tokens', { name: 'bench', uses: 1 })) as { token: string };
+      const { token } = (await grid.client.post('/api/tokens', { name: 'bench', uses: 2 })) as { token: string };
       const { key } = (await grid.client.post('/api/keys', { name: 'bench', tenant: 'bench' })) as { key: string };
       const bare: Target = { port: Number(await spawned(children, 'bare-engine-process.ts', [])), key };
       await spawned(children, 'scripted-agent-process.ts', [grid.url, token]);
+      await spawned(children, 'scripted-agent-process.ts', [grid.url, token, NARROW.model, String(NARROW.sequences)]);
+      const { key: other } = (await grid.client.post('/api/keys', { name: 'other', tenant: 'other' })) as { key: string };
       const ours: Target = { port: Number(new URL(grid.url).port), key };
       const measured: Record<string, number>[] = [];
       for (let n = 1; n <= rounds; n++) {
@@ -58,8 +63,10 @@ export const bridge: Benchmark = {
         note(`round ${n} of ${rounds}: ${Object.entries(round).map(([name, value]) => `${name} ${rounded(value)}`).join(', ')}`); // prettier-ignore
         measured.push(round);
       }
+      note(`a key with ${GREEDY_STREAMS} streams beside another`);
+      const beside = await besideGreed(ours, { ...ours, key: other }, quick ? 15 : 60);
       note(`holding ${STREAMS} streams open`);
-      return findingsOf(measured, await holdStreams(ours, grid, quick ? 6 : 30));
+      return findingsOf(measured, await holdStreams(ours, grid, quick ? 6 : 30), beside);
     } finally {
       for (const child of children) child.disconnect();
       await grid.end();
@@ -80,6 +87,41 @@ async function spawned(children: ChildProcess[], program: string, args: readonly
 function residentMiB(pid: number): number {
   const kib = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(kib) / 1_024;
+}
+
+interface Beside {
+  readonly aloneMs: number;
+  readonly besideMs: number;
+}
+
+/** Time to the first word of a modest key's answers: alone, and while another key keeps all slots of the model busy many times over. */
+async function besideGreed(greedy: Target, modest: Target, answers: number): Promise<Beside> {
+  const { model, everyMs } = NARROW;
+  const one = await Client.open(modest, { stream: true, tokens: 4, everyMs, model });
+  const many: Client[] = [];
+  const run = { over: false };
+  const measure = async (): Promise<number> => {
+    const times: number[] = [];
+    for (let n = 0; n < answers; n++) times.push(await one.firstWord());
+    return median(times);
+  };
+  try {
+    await measure();
+    const aloneMs = await measure();
+    for (let n = 0; n < GREEDY_STREAMS; n++) many.push(await Client.open(greedy, { stream: true, tokens: 100, everyMs, model }));
+    const busy = many.map(async (client) => {
+      while (!run.over) await client.ask();
+    });
+    await sleep(1_000);
+    const besideMs = await measure();
+    run.over = true;
+    for (const client of many) client.close();
+    await Promise.race([Promise.allSettled(busy), sleep(1_000)]);
+    return { aloneMs, besideMs };
+  } finally {
+    one.close();
+    for (const client of many) client.close();
+  }
 }
 
 interface Held {
@@ -107,7 +149,7 @@ async function holdStreams(target: Target, { coordinator }: Grid, seconds: numbe
   }
 }
 
-function findingsOf(rounds: readonly Record<string, number>[], held: Held): Findings {
+function findingsOf(rounds: readonly Record<string, number>[], held: Held, { aloneMs, besideMs }: Beside): Findings {
   const of = (pick: (round: Record<string, number>) => number): number => rounded(median(rounds.map(pick)));
   const get = (round: Record<string, number>, name: string): number => round[name] ?? Number.NaN;
   const figures: Record<string, number> = {};
@@ -117,6 +159,8 @@ function findingsOf(rounds: readonly Record<string, number>[], held: Held): Find
   const perToken = (round: Record<string, number>, name: string): number =>
     ((get(round, `${name}LongStreamMs`) - get(round, `${name}StreamMs`)) * 1_000) / (MORE_TOKENS - TOKENS);
   figures['addedPerTokenUs'] = of((round) => perToken(round, 'grid') - perToken(round, 'bare'));
+  figures['firstWordAloneMs'] = rounded(aloneMs);
+  figures['firstWordBesideGreedMs'] = rounded(besideMs);
   figures['concurrentStreams'] = held.streams;
   figures['streamsOpenMiB'] = rounded(held.openMiB);
   figures['streamsEndMiB'] = rounded(held.endMiB);
@@ -125,6 +169,7 @@ function findingsOf(rounds: readonly Record<string, number>[], held: Held): Find
     ratios: {
       'grid/bare whole': of((round) => get(round, 'gridWholePerSecond') / get(round, 'bareWholePerSecond')),
       'grid/bare streamed': of((round) => get(round, 'gridStreamPerSecond') / get(round, 'bareStreamPerSecond')),
+      'first word beside/alone': rounded(besideMs / aloneMs),
       'memory end/open': rounded(held.endMiB / held.openMiB),
     },
     targets: {
@@ -132,6 +177,7 @@ function findingsOf(rounds: readonly Record<string, number>[], held: Held): Find
       addedPerTokenUs: { atMost: 15 },
       'grid/bare whole': { atLeast: 0.5 },
       'grid/bare streamed': { atLeast: 0.25 },
+      'first word beside/alone': { atMost: 2 },
       concurrentStreams: { atLeast: STREAMS },
       'memory end/open': { atMost: 1.1 },
     },

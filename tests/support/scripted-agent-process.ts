@@ -6,17 +6,17 @@ import { startScriptedAgent } from './scripted-agent.ts';
 
 /**
  * A device for benchmarks: emits as many tokens as it is asked for at once, by the way of a real engine's tokens, or one every `top_k` milliseconds. Arguments:
- * the grid's address and an enrolment token. Prints its device.
+ * the grid's address, an enrolment token, the model's name and how many generations it runs at once. Prints its device.
  */
 
-const [, , url = '', token = ''] = process.argv;
+const [, , url = '', token = '', model = 'fake', sequences = '4096'] = process.argv;
 const host = realHost();
 const agent = await startScriptedAgent({
   url,
   token,
-  name: 'fake-engine',
-  model: 'fake',
-  sequences: 4_096,
+  name: `engine of ${model}`,
+  model,
+  sequences: Number(sequences),
   contextSize: 1_000_000,
   script(asked) {
     if (asked.message.type !== 'generate') return asked.end({ outcome: 'failed', code: 'UNSUPPORTED' });

@@ -46,6 +46,9 @@ describe('choosing a replica', () => {
     expect(bestFor([], replicas, [])?.device).toBe('a');
     expect(bestFor([], replicas, ['a'])?.device).toBe('b');
     expect(bestFor([], [warm('a', { state: 'failed' }), warm('b', { active: 8 }), warm('c', { draining: true })], [])).toBeUndefined();
+    // One on its battery serves when nobody else can.
+    expect(bestFor([], [warm('a', { avoided: true }), warm('b', { active: 3 })], [])?.device).toBe('b');
+    expect(bestFor([], [warm('a', { avoided: true }), warm('b', { active: 8 })], [])?.device).toBe('a');
   });
 
   it('loads one that nobody tried, and a failed one only after a while', () => {
