@@ -7,7 +7,9 @@ import { addAttempt, attemptsOfShard, checkEpoch, type MemoryJob, type Tables } 
 import type { Connection, Transaction } from './transaction.ts';
 
 /** Statement for statement what `postgres/claim.ts` does: hold partitions, lock candidates (skip locked), read them anew, write. */
-export async function claim(connection: Connection, tables: Tables, request: ClaimRequest): Promise<readonly Lease[]> {
+export async function claim(connection: Connection, tables: Tables, asked: ClaimRequest): Promise<readonly Lease[]> {
+  // A claim names the epochs that its coordinator knows now, whatever it learns while the claim waits.
+  const request = { ...asked, epochs: new Map(asked.epochs) };
   const devices = [...new Set(request.devices)];
   if (devices.length === 0 || request.epochs.size === 0 || request.limit <= 0) return [];
   return connection.transaction('claim', async (tx) => {

@@ -49,6 +49,8 @@ export interface MemoryDatabase {
   failOver(lostCommits: number): number;
   /** Transactions that are open, and rows that are locked: both 0 when nobody is at work. */
   readonly busy: { readonly transactions: number; readonly lockedRows: number };
+  /** How often transactions waited for each other, and one of them was rolled back. */
+  readonly deadlocks: number;
   /** What is committed, to be looked at. */
   readonly tables: Tables;
   /** Commits so far. */
@@ -82,6 +84,9 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
     },
     get busy() {
       return { transactions: engine.open.size, lockedRows: engine.locks.size };
+    },
+    get deadlocks() {
+      return engine.locks.deadlocks;
     },
     tables,
     get commits() {

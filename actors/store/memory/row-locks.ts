@@ -37,6 +37,9 @@ export class RowLocks {
   /** The row that an owner waits for. */
   readonly #waits = new Map<Owner, LockedRow>();
 
+  /** Waits that closed a circle and were ended for it. */
+  deadlocks = 0;
+
   /** Rows that are locked or waited for. */
   get size(): number {
     return this.#rows.size;
@@ -52,6 +55,7 @@ export class RowLocks {
     const waiter: Waiter = { owner, mode, granted: Promise.withResolvers<void>() };
     if (this.#closesCircle(row, waiter)) {
       this.#tidy(row);
+      this.deadlocks += 1;
       return Promise.reject(new RolledBack('40P01'));
     }
     row.waiting.push(waiter);

@@ -40,15 +40,18 @@ export async function lockStandings(
   tables: Tables,
   changes: readonly Change[],
 ): Promise<{ standing: Scene['standing']; write(): void }> {
-  const names = new Set<string>();
+  const wanted = new Map<string, StandingUnderChange>();
   for (const change of changes) {
     if (change.type !== 'vote' || change.lessons === undefined) continue;
-    for (const { device } of change.lessons.learned) names.add(nameOf(change.lessons.app, device));
+    const { app, learned } = change.lessons;
+    for (const { device } of learned) wanted.set(nameOf(app, device), newStanding(device, app, change.vote.at));
   }
   const copies = new Map<string, StandingUnderChange>();
-  if (names.size > 0) {
+  if (wanted.size > 0) {
     await tx.statement();
-    await tx.lock('standing', [...names].sort(), 'no key update');
+    await tx.lock('standing', [...wanted.keys()].sort(), 'no key update');
+    // As on PostgreSQL those that do not exist are made, whether or not they are taught anything then.
+    for (const [name, made] of wanted) if (!tables.standings.has(name)) copies.set(name, made);
   }
   return {
     standing: (device, app, at) => {

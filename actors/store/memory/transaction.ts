@@ -12,7 +12,7 @@ import { type LockMode, RolledBack, RowLocks } from './row-locks.ts';
  * commit: the caller does not know that it happened.
  */
 
-export type Moment = 'statement' | 'commit' | 'answer';
+export type Moment = 'statement' | 'row' | 'commit' | 'answer';
 
 /** What is under way: the verb, and the epochs of partitions that the writer came with. */
 export interface UnderWay {
@@ -21,7 +21,7 @@ export interface UnderWay {
 }
 
 /**
- * Called before each statement and commit, and in the instant in which a commit took place, before it is answered.
+ * Called before each statement and commit, after each row that was locked, and in the instant in which a commit took place, before it is answered.
  * May take its time; may throw what `pg` would.
  */
 export type Pace = (moment: Moment, what: UnderWay) => Promise<void> | undefined;
@@ -115,6 +115,8 @@ export class Transaction {
       this.#held.add(name);
       const wait = this.#engine.locks.acquire(this, name, mode);
       if (wait !== undefined) await wait;
+      const pause = this.#pace?.('row', this);
+      if (pause !== undefined) await pause;
       this.#check();
     }
   }

@@ -21,7 +21,9 @@ import { type Database, inTransaction, type Tx } from './transaction.ts';
  *
  * @throws StaleEpoch when a partition with running jobs was taken
  */
-export async function claim(db: Database, request: ClaimRequest): Promise<readonly Lease[]> {
+export async function claim(db: Database, asked: ClaimRequest): Promise<readonly Lease[]> {
+  // A claim names the epochs that its coordinator knows now, whatever it learns while the claim waits.
+  const request = { ...asked, epochs: new Map(asked.epochs) };
   const devices = [...new Set(request.devices)];
   if (devices.length === 0 || request.epochs.size === 0 || request.limit <= 0) return [];
   return inTransaction(db, async (tx) => {

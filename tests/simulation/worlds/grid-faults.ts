@@ -7,6 +7,24 @@ import type { Grid } from './grid-world.ts';
 type Fault = (grid: Grid, forMs: number) => void;
 
 const FAULTS: readonly (readonly [weight: number, name: string, fault: Fault])[] = [
+  [
+    3,
+    'a coordinator is struck in the moment after a commit',
+    (grid, forMs) => {
+      const verb = ['claim', 'commit', 'seal', 'takeOver'][Math.floor(grid.chance() * 4)];
+      const dies = grid.chance() < 0.5;
+      grid.strike = (coordinator, committed) => {
+        if (committed !== verb) return;
+        grid.strike = null;
+        grid.trace.note(`${coordinator.name} ${dies ? 'dies' : 'freezes'} after ${committed}`);
+        if (dies) return crash(grid, coordinator, forMs / 3);
+        // Or another one, which waits for what was committed.
+        const { process } = grid.chance() < 0.5 ? coordinator : anyCoordinator(grid);
+        process.freeze();
+        after(grid, 1_000 + forMs, () => process.thaw());
+      };
+    },
+  ],
   [3, 'a coordinator crashes', (grid, forMs) => crashCoordinator(grid, forMs / 3)],
   [
     2,
@@ -164,6 +182,7 @@ export function scheduleFaults(grid: Grid, untilMs: number): void {
 function heal(grid: Grid): void {
   grid.trace.note('all is well');
   grid.healed = true;
+  grid.strike = null;
   grid.network.unblockAll();
   grid.network.delayMs = [0.2, 2];
   grid.weather.failures = 0;
@@ -183,14 +202,19 @@ function heal(grid: Grid): void {
 }
 
 function crashCoordinator(grid: Grid, forMs: number): void {
-  const dead = anyCoordinator(grid);
+  crash(grid, anyCoordinator(grid), forMs);
+}
+
+function crash(grid: Grid, dead: SimulatedCoordinator, forMs: number): void {
   dead.crash(grid.chance() < 0.5);
   after(grid, 100 + forMs, () => grid.startCoordinator(dead.address));
+  // When it is back partitions move, and a fail-over may take that back.
+  if (grid.chance() < 0.2) after(grid, 100 + forMs + grid.chance() * 2_500, () => failOver(grid));
 }
 
 /** A replica takes over that had not seen the last commits, whatever they were. */
 function failOver(grid: Grid): void {
-  const lost = grid.database.failOver(Math.min(Math.floor(grid.chance() ** 2 * 12), grid.database.commits - grid.safeCommits));
+  const lost = grid.database.failOver(Math.min(Math.floor(grid.chance() ** 2 * 25), grid.database.commits - grid.safeCommits));
   grid.trace.note(`lost ${lost} commits`);
   grid.failedOverAt = grid.host.clock.now();
   grid.promises.failedOver();

@@ -10,6 +10,8 @@ export interface PlannedJob {
   readonly large: boolean;
   /** When it is submitted, in ms from the start. */
   readonly at: number;
+  /** When its owner cancels it, in ms from the start; null: never. */
+  readonly cancelAt: number | null;
 }
 
 /** One or two jobs of a few shards; some with a merge, some whose outputs must be uploaded. */
@@ -37,6 +39,7 @@ export function planJobs(
       },
       large: chance() < 0.25,
       at: chance() * 2_000,
+      cancelAt: chance() < 0.1 ? 500 + chance() * 5_000 : null,
     };
   });
 }

@@ -8,6 +8,14 @@ import type { System } from '#runtime/kernel/system.ts';
 
 import type { Violations } from './world.ts';
 
+/** What only the play knows. */
+interface Truth {
+  /** One of the machines lies. */
+  readonly lies: boolean;
+  /** The right output of each shard. */
+  readonly right: (job: string, index: number) => string;
+}
+
 /**
  * What must hold at every moment of a grid, looked at from outside: at every commit in the database, at every command that an
  * agent obeys, at every vote that an agent forgets, at every end of a process. What it compares with it has seen itself; it
@@ -26,10 +34,11 @@ export class GridPromises {
   readonly #accepted = new Map<number, string>();
   /** Votes that their agents have forgotten because the grid keeps them. */
   readonly #acknowledged = new Map<string, VoteMessage>();
-  /** The right output of each shard. */
-  readonly #right: (job: string, index: number) => string;
+  readonly #lies: boolean;
+  readonly #right: Truth['right'];
 
-  constructor(violations: Violations, database: MemoryDatabase, right: (job: string, index: number) => string) {
+  constructor(violations: Violations, database: MemoryDatabase, { lies, right }: Truth) {
+    this.#lies = lies;
     this.#violations = violations;
     this.#database = database;
     this.#right = right;
@@ -92,12 +101,23 @@ export class GridPromises {
       }
       if (accepted && agreeing < row.spec.quorum)
         this.#violations.add(`shard ${shard.index} was accepted with ${agreeing} votes that agree; the job asks for ${row.spec.quorum}`);
+      if (shard.wanted < 0) this.#violations.add(`shard ${shard.index} was leased more often than it was wanted: ${shard.wanted}`);
+      // Each attempt that ends makes one wanted; a vote makes one more only where somebody lies.
+      if (OPEN_SHARD_STATES.includes(shard.state) && shard.wanted + leased > row.spec.quorum + (this.#lies ? votes : 0))
+        this.#violations.add(`shard ${shard.index} is wanted too often: wants ${shard.wanted}, has ${leased} leases and ${votes} votes`);
       const running = row.state !== 'cancelled' && row.state !== 'failed';
       if (running && OPEN_SHARD_STATES.includes(shard.state) && shard.wanted + leased + votes < row.spec.quorum)
         this.#violations.add(
           `shard ${shard.index} is stuck: wants ${shard.wanted}, has ${leased} leases and ${votes} votes, needs ${row.spec.quorum}`,
         );
     }
+  }
+
+  /** Nobody relies on a lease that the database has let run out. */
+  leased(coordinator: string, now: number): void {
+    const node = this.#database.tables.nodes.get(coordinator);
+    if (node !== undefined && node.leaseUntil < now)
+      this.#violations.add(`${coordinator} relies on a lease that ran out ${(now - node.leaseUntil).toFixed(0)} ms ago`);
   }
 
   obeyed(agent: string, { partition, fence }: RunCommand): void {
@@ -128,6 +148,11 @@ export class GridPromises {
     const { sent, handled, deadLettered, queued } = system.accounting();
     if (sent !== handled + deadLettered + queued)
       this.#violations.add(`${system.name}: sent ${sent}, handled ${handled}, dead letters ${deadLettered}, queued ${queued}`);
+  }
+
+  /** Whoever locks several rows locks them in the order of their ids. */
+  deadlocked(): void {
+    if (this.#database.deadlocks > 0) this.#violations.add(`${this.#database.deadlocks} times two transactions waited for each other`);
   }
 
   /** At the end: every vote that was acknowledged is on record. */

@@ -1,4 +1,5 @@
 import type { RunCommand, VoteMessage } from '#actors/contract/agent-link.ts';
+import type { JobState } from '#actors/contract/job-states.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
 import { createMemoryDatabase, type MemoryDatabase } from '#actors/store/memory/memory-store.ts';
 import { pause } from '#runtime/database/backoff.ts';
@@ -55,6 +56,8 @@ export interface Grid {
   /** By their addresses; a dead one stays until its place is taken by its next run. */
   readonly coordinators: Map<string, SimulatedCoordinator>;
   readonly presence: SimulatedPresence;
+  /** What happens to a coordinator in the instant after a commit of its own. */
+  strike: ((coordinator: SimulatedCoordinator, verb: string) => void) | null;
   /** All faults are over. */
   healed: boolean;
   /** The play is over: nothing new is started. */
@@ -79,13 +82,15 @@ export const gridWorld: World = async (seed, { keep = 0 } = {}) => {
   const start = host.clock.now();
   const jobOf = (id: string) => grid.database.tables.jobs.get(id);
   const isOver = (): boolean =>
-    grid.healed && jobs.every(({ id }) => jobOf(id)?.row.state === 'done') && grid.agents.every(({ disk }) => disk.votes.size === 0);
+    grid.healed &&
+    jobs.every(({ id, cancelAt }) => isAtEnd(jobOf(id)?.row.state, cancelAt !== null)) &&
+    grid.agents.every(({ disk }) => disk.votes.size === 0);
   while (!violations.any && !isOver() && host.clock.now() - start < faultsMs + PATIENCE_MS) await host.advance(STEP_MS);
 
   if (!violations.any) {
-    for (const { id } of jobs) {
+    for (const { id, cancelAt } of jobs) {
       const job = jobOf(id);
-      if (job?.row.state === 'done') continue;
+      if (isAtEnd(job?.row.state, cancelAt !== null)) continue;
       const shards = job?.shards.map(({ state, wanted }) => `${state}(${wanted})`).join(' ');
       violations.add(`job ${id} is ${job?.row.state ?? 'nowhere'} at the end: ${shards ?? 'no shards'}`);
     }
@@ -109,6 +114,10 @@ export const gridWorld: World = async (seed, { keep = 0 } = {}) => {
   return outcome;
 };
 
+function isAtEnd(state: JobState | undefined, mayBeCancelled: boolean): boolean {
+  return state === 'done' || (mayBeCancelled && state === 'cancelled');
+}
+
 interface Stage {
   readonly seed: number;
   readonly chance: () => number;
@@ -119,7 +128,7 @@ interface Stage {
 /** Everything is there and starts to move. */
 async function raise(host: VirtualHost, { seed, chance, violations, trace }: Stage): Promise<{ grid: Grid; jobs: readonly PlannedJob[] }> {
   const random = (length: number): Uint8Array => Uint8Array.from({ length }, () => Math.floor(host.random() * 256));
-  const database = createMemoryDatabase({ randomBytes: random, history: 30 });
+  const database = createMemoryDatabase({ randomBytes: random, history: 60 });
   const network = new SimulatedNetwork(host);
   const objects = memoryObjects();
   const key = generateKeyPair(random);
@@ -127,7 +136,7 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
   const lies = chance() < 0.2;
   const machines = lies ? 4 : 2 + Math.floor(chance() * 3);
   const jobs = planJobs(seed, chance, { module: objects.keep(MODULE), maxQuorum: 2, minQuorum: lies ? 2 : 1 });
-  const promises = new GridPromises(violations, database, (job, index) => sha256Hex(rightOutput(jobs, job, index)));
+  const promises = new GridPromises(violations, database, { lies, right: (job, index) => sha256Hex(rightOutput(jobs, job, index)) });
   const weather: Weather = { failures: 0, down: false, statementMs: 2, diskFull: false };
   const onEnd = (system: System): void => promises.balanced(system);
   const presence = new SimulatedPresence();
@@ -184,6 +193,7 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
     agents: Array.from({ length: machines }, (_, index) => newAgent(index, generateKeyPair(random))),
     coordinators: new Map(),
     presence,
+    strike: null,
     healed: false,
     over: false,
     failedOverAt: -Infinity,
@@ -226,14 +236,26 @@ async function raise(host: VirtualHost, { seed, chance, violations, trace }: Sta
   for (const address of addresses) grid.startCoordinator(address);
   for (const agent of grid.agents) host.scheduler.after(chance() * 300, () => agent.start());
   for (const job of jobs) host.scheduler.after(job.at, () => void submitUntilThere(grid, job));
+  for (const job of jobs) if (job.cancelAt !== null) host.scheduler.after(job.cancelAt, () => !grid.over && cancel(grid, job));
   return { grid, jobs };
+}
+
+/** Somebody changes his mind; once, and whether or not the grid hears it. */
+function cancel(grid: Grid, { id }: PlannedJob): void {
+  const coordinator = anyOf(grid);
+  grid.trace.note(`cancel ${id}`);
+  coordinator?.process.enter(() => void coordinator.desk?.control(id, 'cancel', null).catch(() => undefined));
+}
+
+function anyOf({ coordinators, host }: Grid): SimulatedCoordinator | undefined {
+  const all = [...coordinators.values()];
+  return all[Math.floor(host.random() * all.length)];
 }
 
 /** A client that sends its job, under the same id, for as long as the grid does not know it. */
 async function submitUntilThere(grid: Grid, { id, spec }: PlannedJob): Promise<void> {
   while (!grid.over) {
-    const all = [...grid.coordinators.values()];
-    const coordinator = all[Math.floor(grid.host.random() * all.length)];
+    const coordinator = anyOf(grid);
     if (!grid.database.tables.jobs.has(id)) {
       grid.trace.note(`submit ${id}`);
       // It may fail, and it may never be answered: what is in the database counts.

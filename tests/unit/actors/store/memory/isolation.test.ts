@@ -11,10 +11,12 @@ interface Account {
 function stage() {
   const engine = new Engine(10);
   const gates = new Map<string, (() => void)[]>();
-  const pace: Pace = (_moment, { verb }) =>
-    new Promise((resolve) => {
+  const pace: Pace = (moment, { verb }) => {
+    if (moment === 'row') return undefined;
+    return new Promise((resolve) => {
       gates.set(verb, [...(gates.get(verb) ?? []), resolve]);
     });
+  };
   const connection = new Connection(engine, pace);
   return {
     engine,
