@@ -34,14 +34,6 @@ export const MUTATIONS: readonly KnownMutation[] = [
     replace: 'locked.push(shard);',
   },
   {
-    name: 'decisions rest on votes that the database has lost',
-    world: 'grid',
-    seed: 596,
-    file: 'actors/store/shard-rules.ts',
-    find: 'if (voters.size < (change.restsOn ?? 0))',
-    replace: 'if (voters.size < 0)',
-  },
-  {
     name: 'votes are acknowledged before they are durable',
     world: 'grid',
     seed: 2,
