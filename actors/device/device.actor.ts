@@ -18,6 +18,8 @@ import type { LinkSession } from '#runtime/link/session.ts';
 import { DeviceProtocol } from './device.protocol.ts';
 import { BUSY_LEASE_MS, IDLE_LEASE_MS, isWantedBack, SUSPECT_MS } from './device.state.ts';
 import { deviceSummary } from './device-view.ts';
+import { freeForModels, ModelMemory } from './model-memory.ts';
+import { inParcels } from './parcels.ts';
 import { inItsWords } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
 
@@ -42,31 +44,13 @@ const STALLED_MS = 10_000;
 /** What agents say that take many commands in one message, and votes' answers likewise. */
 const BATCHES = 'batches';
 
-/** What one message carries at most: the link slices larger ones, and takes none of more than 8 MiB. */
-const PARCEL_BYTES = 1_048_576;
-const BODY_BYTES = 1_024;
-
-/** Cuts commands into messages of a size that the link is quick with. */
-function inParcels(commands: readonly RunCommand[]): RunCommand[][] {
-  const parcels: RunCommand[][] = [];
-  let room = 0;
-  for (const one of commands) {
-    const bytes = BODY_BYTES * (1 + one.input.length) + one.args.reduce((sum, text) => sum + 3 * text.length, 0);
-    room -= bytes;
-    const last = parcels.at(-1);
-    if (last !== undefined && room >= 0) {
-      last.push(one);
-    } else {
-      parcels.push([one]);
-      room = PARCEL_BYTES - bytes;
-    }
-  }
-  return parcels;
-}
+const MIB = 1_048_576;
 
 type Offer = Extract<FromAgent, { type: 'offer' }>;
 
 interface Running {
+  /** Unknown for attempts of an earlier session: what they take shows in what is free. */
+  readonly memoryMiB?: number;
   readonly job: string;
   readonly index: number;
   readonly fence: Fence;
@@ -94,8 +78,18 @@ export const deviceActor = defineActor({
     let isShown = true;
     /** Votes of an earlier session that may come once more, because nobody knows whether they arrived. */
     const resent = new Set(hello.held.map(fenceText));
-    const generations = new Map<string, GenerationRef>();
-    const pools = new Map<string, { pool: ModelPoolRef; state: DeviceSummary['models'][number] }>();
+    const generations = new Map<string, { readonly owner: GenerationRef; readonly model: string }>();
+    const pools = new Map<string, { pool: ModelPoolRef; state: DeviceSummary['models'][number]; order: ToAgent }>();
+    const gpuBytes = hello.capabilities.gpus.reduce((sum, gpu) => sum + gpu.memoryBytes, 0);
+    let jobBytes = 0;
+    const memory = new ModelMemory(gpuBytes > 0 ? gpuBytes : hello.capabilities.memoryBytes, {
+      load(model) {
+        const entry = pools.get(model);
+        if (entry !== undefined && !command(entry.order)) notLoaded(model, 'the device is not reachable');
+      },
+      askToGo: (model) => void pools.get(model)?.pool.makeRoom(device),
+      refuse: notLoaded,
+    });
     const features = new Set(hello.capabilities.features);
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
     let load: number | null = null;
@@ -131,13 +125,17 @@ export const deviceActor = defineActor({
     }
 
     function servingDevice(): ServingDevice {
-      const { gpus, memoryBytes, sequences = 1 } = hello.capabilities;
-      const gpuBytes = gpus.reduce((sum, gpu) => sum + gpu.memoryBytes, 0);
+      const { memoryBytes, sequences = 1 } = hello.capabilities;
       return { device, name: row.name, ref: context.self, memoryBytes: gpuBytes > 0 ? gpuBytes : memoryBytes, capacity: sequences };
     }
 
     function freed(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): void {
       args.placement().freed({ device, sessionEpoch, fence, outcome });
+    }
+
+    function countJob(memoryMiB: number): void {
+      // On a machine with GPUs models and jobs take different memory.
+      if (gpuBytes === 0) memory.jobs((jobBytes += memoryMiB * MIB));
     }
 
     function renewLease(): void {
@@ -203,6 +201,7 @@ export const deviceActor = defineActor({
       const attempt = running.get(key);
       if (attempt === undefined) return undefined;
       running.delete(key);
+      countJob(-(attempt.memoryMiB ?? 0));
       unanswered.delete(key);
       freed(fence, outcome);
       // An agent with nothing to do beats rarely: the short lease of a busy one would end its session.
@@ -262,8 +261,10 @@ export const deviceActor = defineActor({
             sessionEpoch,
             vitals: message.vitals ?? null,
             load: message.load,
-            memoryFreeBytes: message.memoryFreeBytes,
+            // Models that are being loaded do not show yet.
+            memoryFreeBytes: gpuBytes > 0 ? message.memoryFreeBytes : Math.max(0, message.memoryFreeBytes - memory.loadingBytes),
           });
+          memory.reading(freeForModels(gpuBytes, message));
           renewLease();
           args.devices.beat({ device, sessionEpoch });
           changed();
@@ -285,19 +286,20 @@ export const deviceActor = defineActor({
           if (entry === undefined) return;
           entry.state = { name: message.model, state: message.state, memoryBytes: message.memoryBytes };
           const { state, memoryBytes, reason } = message;
-          entry.pool.state({ device, state, memoryBytes, ...(reason === undefined ? {} : { reason }) });
+          if (memory.state(message.model, state, memoryBytes))
+            entry.pool.state({ device, state, memoryBytes, ...(reason === undefined ? {} : { reason }) });
           changed();
           return;
         }
         case 'tokens':
-          generations.get(message.generation)?.tokens(message);
+          generations.get(message.generation)?.owner.tokens(message);
           return;
         case 'generationEnded':
-          generations.get(message.generation)?.ended(message);
-          generations.delete(message.generation);
+          generations.get(message.generation)?.owner.ended(message);
+          closeGeneration(message.generation);
           return;
         case 'values':
-          generations.get(message.generation)?.values(message);
+          generations.get(message.generation)?.owner.values(message);
           return;
         case 'reattached':
           // Asked for by nobody yet.
@@ -307,10 +309,22 @@ export const deviceActor = defineActor({
       }
     }
 
-    function open(generation: string, owner: GenerationRef, message: ToAgent): void {
-      generations.set(generation, owner);
+    function notLoaded(model: string, reason: string): void {
+      memory.leaves(model);
+      memory.state(model, 'failed', 0);
+      pools.get(model)?.pool.state({ device, state: 'failed', memoryBytes: 0, reason });
+    }
+
+    function closeGeneration(generation: string): void {
+      const known = generations.get(generation);
+      if (generations.delete(generation) && known !== undefined) memory.use(known.model, -1);
+    }
+
+    function open(generation: string, owner: GenerationRef, message: Extract<ToAgent, { type: 'generate' | 'compute' }>): void {
+      generations.set(generation, { owner, model: message.model });
+      memory.use(message.model, 1);
       if (command(message)) return;
-      generations.delete(generation);
+      closeGeneration(generation);
       refuse(generation, owner, 'DEVICE_LOST', 'the device is not reachable');
     }
 
@@ -329,23 +343,13 @@ export const deviceActor = defineActor({
 
     /** What runs here goes on elsewhere, where there is an elsewhere. */
     function sendAway(): void {
-      for (const [generation, owner] of generations) owner.leave(generation);
+      for (const [generation, { owner }] of generations) owner.leave(generation);
     }
 
     function end(): void {
       args.placement().withdraw({ device, sessionEpoch });
       tellJobs('expired', 'the session of the device ended');
-      for (const [generation, owner] of generations) {
-        owner.ended({
-          generation,
-          outcome: 'failed',
-          promptTokens: 0,
-          completionTokens: 0,
-          reason: 'the device was lost',
-          code: 'DEVICE_LOST',
-          retryable: true,
-        });
-      }
+      for (const [generation, { owner }] of generations) refuse(generation, owner, 'DEVICE_LOST', 'the device was lost');
       void services.presence.remove(device, token);
       args.devices.changed(device);
     }
@@ -374,7 +378,8 @@ export const deviceActor = defineActor({
           return void args.jobs().attempt({ job, index, fence, event: 'released', reason: 'its slot was given to others' });
         leased.get(key)?.timer.cancel();
         leased.delete(key);
-        running.set(key, { job, index, fence });
+        running.set(key, { job, index, fence, memoryMiB: message.limits.memoryMiB });
+        countJob(message.limits.memoryMiB);
         runs.push(message);
         changed();
         if (running.size === 1) renewLease();
@@ -423,7 +428,7 @@ export const deviceActor = defineActor({
         suspended = false;
         args.placement().hold({ device, sessionEpoch, why: 'suspended', on: false });
         renewLease();
-        for (const [generation, owner] of generations) owner.back(generation);
+        for (const [generation, { owner }] of generations) owner.back(generation);
       },
       closed(reason) {
         services.log.info({ device, reason }, 'session ended');
@@ -433,13 +438,17 @@ export const deviceActor = defineActor({
         link.close('no heartbeat within the lease');
       },
       unloadModel(model) {
-        command({ type: 'unloadModel', model });
+        if (memory.leaves(model)) command({ type: 'unloadModel', model });
+        else pools.get(model)?.pool.state({ device, state: 'unloaded', memoryBytes: 0 });
       },
-      loadModel({ model, sha256, pool, file }) {
-        pools.set(model, { pool, state: { name: model, state: 'loading', memoryBytes: 0 } });
+      loadModel({ model, sha256, pool, needsBytes, file }) {
+        const order = { type: 'loadModel', model, sha256, ...(file === undefined ? {} : { file }) } as const;
+        pools.set(model, { pool, state: { name: model, state: 'loading', memoryBytes: 0 }, order });
         if (wantedBack) pool.avoid({ device, on: true });
-        if (!command({ type: 'loadModel', model, sha256, ...(file === undefined ? {} : { file }) }))
-          pool.state({ device, state: 'failed', memoryBytes: 0, reason: 'the device is not reachable' });
+        memory.want(model, needsBytes);
+      },
+      keepModel(model) {
+        memory.keeps(model);
       },
       generate({ generation, model, request, owner }) {
         const spoken = inItsWords(request, features);
@@ -450,7 +459,7 @@ export const deviceActor = defineActor({
         open(generation, owner, { type: 'compute', generation, model, task });
       },
       cancelGeneration(generation) {
-        generations.delete(generation);
+        closeGeneration(generation);
         const unsent = backlog.remove((m) => (m.type === 'generate' || m.type === 'compute') && m.generation === generation);
         if (!unsent) command({ type: 'cancelGeneration', generation });
       },

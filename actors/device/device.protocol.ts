@@ -32,7 +32,10 @@ export const DeviceProtocol = protocol('device', {
   closed: tell<string>(),
   /** From presence: no beat within the lease. */
   leaseExpired: tell(),
-  loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef; file?: ModelDelivery }>(),
+  /** `needsBytes` is an estimate. Answered by the state of the model, `failed` when no room can be made. */
+  loadModel: tell<{ model: string; sha256: string; pool: ModelPoolRef; needsBytes: number; file?: ModelDelivery }>(),
+  /** From the pool of a model that was asked to make room: it is busy. */
+  keepModel: tell<string>(),
   unloadModel: tell<string>(),
   generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef }>(),
   compute: tell<{ generation: string; model: string; task: ModelTask; owner: GenerationRef }>(),

@@ -31,10 +31,13 @@ export interface ModelPoolArgs {
   readonly serving: ReadonlyMap<string, ServingDevice>;
 }
 
+/** A replica that ran nothing for so long is unloaded. */
+const IDLE_MS = 30 * 60_000;
+
 /** Sequences of a replica whose number nobody said. */
 const USUAL_WARM = 16;
 
-type Entry = Replica & { readonly ref: DeviceRef; readonly warm: WarmPrompts; crashes: number };
+type Entry = Replica & { readonly ref: DeviceRef; readonly warm: WarmPrompts; crashes: number; usedAt: number };
 
 /**
  * One model's replicas, and the queue in front of them. A stampede of acquirers causes one load; all of them wait for it. When all
@@ -55,6 +58,8 @@ export const modelPoolActor = defineActor({
       waiting: queue.size,
       replicas: Array.from(replicas.values(), ({ ref: _ref, ...rest }) => rest),
     }));
+
+    context.every(IDLE_MS / 10, releaseIdle);
 
     function needsBytes(): number {
       return stored === null
@@ -86,7 +91,7 @@ export const modelPoolActor = defineActor({
 
     function enter({ device, ref, capacity }: { device: string; ref: DeviceRef; capacity: number }): Entry {
       const entry: Entry = {
-        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, avoided: false, crashes: 0,
+        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, avoided: false, crashes: 0, usedAt: 0,
         warm: new WarmPrompts(Number.isFinite(capacity) ? capacity : USUAL_WARM),
       }; // prettier-ignore
       replicas.set(device, entry);
@@ -101,7 +106,7 @@ export const modelPoolActor = defineActor({
     function load(entry: Entry): void {
       entry.state = 'loading';
       services.log.info({ model: model.name, device: entry.device }, 'loading model');
-      const order = { model: model.name, sha256: model.sha256, pool: context.self };
+      const order = { model: model.name, sha256: model.sha256, pool: context.self, needsBytes: needsBytes() };
       if (stored === null) return void entry.ref.loadModel(order);
       // The file rides along: whether the device still has it is known there and only there.
       context.pipe(deliveryOf(stored), (result) => {
@@ -111,6 +116,27 @@ export const modelPoolActor = defineActor({
         failed(entry, 'the grid’s object store does not answer');
         serve();
       });
+    }
+
+    /** Gives its memory back. It is asked for no longer from here on, and loaded again when somebody wants it. */
+    function release(entry: Entry): void {
+      entry.state = 'offered';
+      entry.warm.forget();
+      services.log.info({ model: model.name, device: entry.device }, 'unloading model');
+      entry.ref.unloadModel(model.name);
+    }
+
+    /** Gives the memory of a machine back that is drained, or asks for quiet while others can serve. */
+    function releaseDrained(entry: Entry): void {
+      if (entry.active > 0 || entry.state !== 'ready') return;
+      const others = [...replicas.values()].some((r) => r.state === 'ready' && !r.draining && !r.avoided);
+      if (entry.draining || (entry.avoided && others)) release(entry);
+    }
+
+    /** A model that nobody has used for long gives its memory back. */
+    function releaseIdle(): void {
+      const since = context.clock.now() - IDLE_MS;
+      for (const entry of replicas.values()) if (entry.state === 'ready' && entry.active === 0 && entry.usedAt <= since) release(entry);
     }
 
     function failed(entry: Entry, reason: string): void {
@@ -202,16 +228,30 @@ export const modelPoolActor = defineActor({
         else entry.state = state === 'unloaded' ? 'offered' : state;
         // Whatever it knew, it starts anew.
         if (entry.state !== 'ready') entry.warm.forget();
-        if (state === 'ready') entry.reason = '';
+        if (state === 'ready') {
+          entry.reason = '';
+          entry.usedAt = context.clock.now();
+        }
         serve();
       },
       avoid({ device, on }) {
         const entry = replicas.get(device);
-        if (entry !== undefined) entry.avoided = on;
+        if (entry === undefined) return;
+        entry.avoided = on;
+        releaseDrained(entry);
+      },
+      makeRoom(device) {
+        const entry = replicas.get(device);
+        if (entry === undefined) return;
+        if (entry.active > 0 || entry.state !== 'ready' || queue.size > 0) return void entry.ref.keepModel(model.name);
+        release(entry);
       },
       draining({ device, on }) {
         const entry = replicas.get(device);
-        if (entry !== undefined) entry.draining = on;
+        if (entry !== undefined) {
+          entry.draining = on;
+          releaseDrained(entry);
+        }
         serve();
       },
       acquire(acquirer) {
@@ -226,7 +266,11 @@ export const modelPoolActor = defineActor({
       },
       release({ device, owner, tokens, unused = false }) {
         const entry = replicas.get(device);
-        if (entry !== undefined) entry.active = Math.max(0, entry.active - 1);
+        if (entry !== undefined) {
+          entry.active = Math.max(0, entry.active - 1);
+          entry.usedAt = context.clock.now();
+          releaseDrained(entry);
+        }
         const known = active.get(owner);
         if (known?.device === device) {
           active.delete(owner);

@@ -55,6 +55,8 @@ export const ModelPoolProtocol = protocol('model-pool', {
     memoryBytes: number;
     reason?: string;
   }>(),
+  /** From a device whose memory another model needs: unloads there, unless it is busy. */
+  makeRoom: tell<string>(),
   /** Wants a replica to generate on; loads one when none is ready. Answered by `replica` or `noReplica`. */
   acquire: tell<Acquirer>(),
   /** Does not want one any more. */

@@ -11,6 +11,7 @@ import { failoverStream } from './failover-stream.ts';
 import { fencing } from './fencing.ts';
 import { leases } from './leases.ts';
 import { link } from './link.ts';
+import { memoryLedger } from './memory-ledger.ts';
 import { placement } from './placement.ts';
 import { prefix } from './prefix.ts';
 import { start } from './start.ts';
@@ -29,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   fencing,
   leases,
   link,
+  'memory-ledger': memoryLedger,
   placement,
   prefix,
   start,
