@@ -9,6 +9,7 @@ import { failover } from './failover.ts';
 import { fairness } from './fairness.ts';
 import { failoverStream } from './failover-stream.ts';
 import { fencing } from './fencing.ts';
+import { inference } from './inference.ts';
 import { leases } from './leases.ts';
 import { link } from './link.ts';
 import { memoryLedger } from './memory-ledger.ts';
@@ -28,6 +29,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   fairness,
   'failover-stream': failoverStream,
   fencing,
+  inference,
   leases,
   link,
   'memory-ledger': memoryLedger,

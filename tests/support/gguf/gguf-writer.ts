@@ -16,7 +16,12 @@ export interface GgufTensor {
   readonly name: string;
   /** In ggml's order: the row length first. */
   readonly dimensions: readonly number[];
-  readonly values: Float32Array;
+  readonly values: Float32Array | QuantisedValues;
+}
+
+/** Blocks of 32 values: a 16-bit scale and 32 signed bytes. */
+export interface QuantisedValues {
+  readonly q8: Buffer;
 }
 
 export interface GgufContent {
@@ -26,6 +31,7 @@ export interface GgufContent {
 
 const ALIGNMENT = 32;
 const F32 = 0;
+const Q8_0 = 8;
 
 /** Grows as it is written to. */
 class ByteSink {
@@ -79,13 +85,18 @@ class ByteSink {
   }
 }
 
-function littleEndian(values: Float32Array): Buffer {
+function bytesOf(values: Float32Array | QuantisedValues): number {
+  return 'q8' in values ? values.q8.length : values.length * 4;
+}
+
+function littleEndian(values: Float32Array | QuantisedValues): Buffer {
+  if ('q8' in values) return values.q8;
   const bytes = Buffer.alloc(values.length * 4);
   values.forEach((value, index) => bytes.writeFloatLE(value, index * 4));
   return bytes;
 }
 
-/** The file's bytes. All tensors are F32. */
+/** The file's bytes. */
 export function encodeGguf(content: GgufContent): Buffer {
   const sink = new ByteSink();
   sink.bytes(Buffer.from('GGUF'));
@@ -108,9 +119,9 @@ export function encodeGguf(content: GgufContent): Buffer {
     sink.string(tensor.name);
     sink.u32(tensor.dimensions.length);
     for (const dimension of tensor.dimensions) sink.u64(dimension);
-    sink.u32(F32);
+    sink.u32('q8' in tensor.values ? Q8_0 : F32);
     sink.u64(offset);
-    offset += Math.ceil((tensor.values.length * 4) / ALIGNMENT) * ALIGNMENT;
+    offset += Math.ceil(bytesOf(tensor.values) / ALIGNMENT) * ALIGNMENT;
   }
   sink.pad();
   for (const tensor of content.tensors) {
