@@ -55,7 +55,7 @@ export const memoryLedger: Benchmark = {
         busyEvicted: { atMost: 0 },
         mostLoadsInStampede: { atMost: 1 },
         // A world where nothing happens proves nothing.
-        loads: { atLeast: 500 },
+        loads: { atLeast: 300 },
         evictions: { atLeast: 100 },
         stampedes: { atLeast: 50 },
       },
