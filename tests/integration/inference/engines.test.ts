@@ -35,14 +35,16 @@ describe('our own engine', () => {
   });
 });
 
-describe.runIf(LLAMA_SERVER !== undefined)('a llama-server', () => {
-  engineContract(async (): Promise<EngineOnTrial> => {
-    const modelPath = await tinyFile();
-    const file = await inspectModelFile(modelPath);
-    const start = llamaServer({ host: realHost(), program: LLAMA_SERVER ?? '', file });
-    return { start, load: { ...LOAD, modelPath }, tokens: true };
+if (LLAMA_SERVER !== undefined) {
+  describe('a llama-server', () => {
+    engineContract(async (): Promise<EngineOnTrial> => {
+      const modelPath = await tinyFile();
+      const file = await inspectModelFile(modelPath);
+      const start = llamaServer({ host: realHost(), program: LLAMA_SERVER, file });
+      return { start, load: { ...LOAD, modelPath }, tokens: true };
+    });
   });
-});
+}
 
 describe('an upstream: another grid', () => {
   let grid: Grid;
