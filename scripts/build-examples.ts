@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { main as asc } from 'assemblyscript/asc';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const EXAMPLES = ['word-count', 'render'];
+const EXAMPLES = ['word-count', 'render', 'long-walk'];
 
 /** Speed over size; no assertions; everything begins in `_start`; the abort of our own `process.ts`, which needs no host. */
 const OPTIONS = [

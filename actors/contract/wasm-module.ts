@@ -27,6 +27,13 @@ export type ModuleVerdict =
   /** `module` is a copy whose memory and tables cannot grow past the limits: run this one, never the original. */
   { ok: true; module: Uint8Array<ArrayBuffer> } | { ok: false; reason: string };
 
+/** What a module may export to be run in steps, and to go on from a checkpoint. */
+const STEP_TYPES = new Map([
+  ['corpgrid_step', typeText([], ['i32'])],
+  ['corpgrid_checkpoint', typeText([], [])],
+  ['corpgrid_restore', typeText([], [])],
+]);
+
 /** Section ids in the order in which they must come. 12 (data count) stands before the code; 13 (exceptions) is refused. */
 const SECTION_ORDER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
 const SECTION = { custom: 0, type: 1, import: 2, function: 3, table: 4, memory: 5, export: 7, start: 8, code: 10 } as const;
@@ -229,6 +236,9 @@ function readExports(section: WasmReader, seen: Seen, exported: { start: boolean
       if (actual !== typeText([], [])) throw new ModuleRefused(`its _start is ${actual}; it must take and answer nothing`);
       exported.start = true;
     }
+    const wanted = kind === 0 ? STEP_TYPES.get(name) : undefined;
+    const actual = wanted === undefined ? undefined : typeOf(section, seen, seen.functions[index]);
+    if (actual !== wanted) throw new ModuleRefused(`its ${name} is ${actual}; it must be ${wanted}`);
   }
 }
 

@@ -12,13 +12,28 @@ export interface ExecutorRequest {
   limits: Limits;
   /** Ends the attempt at once. */
   signal: AbortSignal;
+  checkpoints?: ExecutorCheckpoints;
+}
+
+/** Checkpoints of an attempt, for a module that can make them. */
+export interface ExecutorCheckpoints {
+  everyMs: number;
+  /** An empty folder for them; the caller owns it. */
+  folder: string;
+  /** Stand in each checkpoint, and must stand in the one that is restored: 64 hex digits each. */
+  module: string;
+  inputDigest: string;
+  /** The file of a checkpoint to go on from. Refused when it is not one of this module and this input. */
+  from?: string;
+  /** One lies in the folder, and the last one that was told of is not written any more. */
+  made(file: string, steps: number): void;
 }
 
 export type ExecutorResult =
   /** `seconds`: wall time of the attempt; `size`: bytes of the output. */
   | { ok: true; seconds: number; size: number }
   /** At most 2000 characters, for people. */
-  | { ok: false; reason: string };
+  | { ok: false; reason: string; /** The checkpoint was no good: nothing was run. */ checkpointRefused?: boolean };
 
 /**
  * Runs one attempt of a shard. A result is complete or there is none: a limit that ran out, a trap, a non-zero exit and

@@ -8,10 +8,29 @@ export interface AttemptRequest {
   outputMiB: number;
   /** What the whole process may take: far more than an honest module needs, so only malice or a defect gets there. */
   processMiB: number;
+  /** Left out: no checkpoints are made. */
+  checkpoints?: CheckpointOrder;
+}
+
+export interface CheckpointOrder {
+  everyMs: number;
+  /** Where they are written, as files named 1, 2, 3, ... */
+  folder: string;
+  /** SHA-256 of the module, and the digest of the shard's arguments and input: stand in each checkpoint. */
+  module: string;
+  inputDigest: string;
+  /** A checkpoint to go on from. */
+  from?: string;
 }
 
 /** What the child answers: one line of JSON on its standard output. */
-export type AttemptVerdict = { ok: true } | { ok: false; reason: string };
+export type AttemptVerdict = { ok: true } | { ok: false; reason: string; checkpointRefused?: boolean };
+
+/** Before its answer, a line for each checkpoint that lies in the folder. */
+export interface CheckpointLine {
+  checkpoint: number;
+  steps: number;
+}
 
 /** The contract's bound for the reason of a failed attempt, in characters. */
 export const MAX_REASON = 2000;

@@ -20,6 +20,8 @@ const SOURCES = [
   'standard-streams.ts',
   'seeded-random.ts',
   'wasi.ts',
+  'checkpoints.ts',
+  'checkpoint-file.ts',
   '../../../actors/contract/wasm-module.ts',
   '../../../actors/contract/wasm-code.ts',
   '../../../actors/contract/wasm-reader.ts',
@@ -44,18 +46,22 @@ export interface ChildCommand {
 
 /**
  * How a child is started: Node with its permission model, which lets the script read itself, its imports, the module and
- * the input, and write the output; no other file, no process, no native addon.
+ * the input, and write the output and its checkpoints; no other file, no process, no native addon.
  */
 export function childCommand(
   script: string,
-  { modulePath, inputPath, outputPath }: Pick<ExecutorRequest, 'modulePath' | 'inputPath' | 'outputPath'>,
+  { modulePath, inputPath, outputPath, checkpoints }: Pick<ExecutorRequest, 'modulePath' | 'inputPath' | 'outputPath' | 'checkpoints'>,
 ): ChildCommand {
+  const from = checkpoints?.from === undefined ? [] : [checkpoints.from];
+  const written = checkpoints === undefined ? [] : [path.join(checkpoints.folder, '*')];
+  // It reads its output back for a checkpoint.
+  const read = checkpoints === undefined ? from : [...from, outputPath];
   return {
     file: process.execPath,
     args: [
       ...FLAGS,
-      ...[...SOURCES, script, modulePath, inputPath].map((file) => `--allow-fs-read=${file}`),
-      `--allow-fs-write=${outputPath}`,
+      ...[...SOURCES, script, modulePath, inputPath, ...read].map((file) => `--allow-fs-read=${file}`),
+      ...[outputPath, ...written].map((file) => `--allow-fs-write=${file}`),
       script,
     ],
     cwd: path.parse(script).root,

@@ -5,6 +5,8 @@ import { MAX_MODULE_BYTES, validateModule } from '#actors/contract/wasm-module.t
 
 import { type AttemptRequest, type AttemptVerdict, oneLine } from './attempt-protocol.ts';
 import { fileSink, fileSource, logSink, OutputTooLarge } from './standard-streams.ts';
+import { checkpointsOf, type Checkpoints } from './checkpoints.ts';
+import { CheckpointRefused } from './checkpoint-file.ts';
 import { runWasi } from './wasi.ts';
 
 /**
@@ -22,7 +24,8 @@ function attempt(request: AttemptRequest): AttemptVerdict {
     const code = runModule(request, log);
     return code === 0 ? { ok: true } : failure(`the module ended with exit code ${code}`, log.text());
   } catch (error) {
-    return failure(explain(error), log.text());
+    const said = failure(explain(error), log.text());
+    return said.ok || !(error instanceof CheckpointRefused) ? said : { ...said, checkpointRefused: true };
   }
 }
 
@@ -33,9 +36,12 @@ function runModule(request: AttemptRequest, stderr: ReturnType<typeof logSink>):
   closeSync(moduleFile);
   if (!verdict.ok) throw new Error(`the module is refused: ${verdict.reason}`);
   const input = openSync(request.inputPath, 'r');
-  const output = openSync(request.outputPath, 'wx', 0o600);
+  // Checkpoints hold what was written, so it is read back.
+  const output = openSync(request.outputPath, 'wx+', 0o600);
   const stdout = fileSink(output, request.outputMiB * 1024 * 1024);
-  const code = runWasi(new WebAssembly.Module(verdict.module), request.args, { stdin: fileSource(input), stdout, stderr });
+  const stdin = fileSource(input);
+  const run: Checkpoints = request.checkpoints === undefined ? {} : checkpointsOf(request, request.checkpoints, { stdin, stdout, output });
+  const code = runWasi(new WebAssembly.Module(verdict.module), request.args, { stdin, stdout, stderr }, run);
   stdout.flush();
   closeSync(output);
   closeSync(input);
@@ -47,6 +53,7 @@ function explain(error: unknown): string {
     const place = /wasm-function\[\d+\][^\s)]*/.exec(error.stack ?? '')?.[0];
     return `the module trapped: ${error.message}${place === undefined ? '' : ` in ${place}`}`;
   }
+  if (error instanceof CheckpointRefused) return `the checkpoint is refused: ${error.message}`;
   if (error instanceof OutputTooLarge) return error.message;
   if (error instanceof RangeError && /call stack/i.test(error.message)) return 'the module ran out of stack';
   return error instanceof Error ? error.message : String(error);

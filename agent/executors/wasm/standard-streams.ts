@@ -19,16 +19,22 @@ export class OutputTooLarge extends Error {
 const CHUNK = 64 * 1024;
 
 /** Reads an open file on demand. A short read of the system is never passed on, so the module sees the same everywhere. */
-export function fileSource(descriptor: number): ByteSource {
+export function fileSource(descriptor: number): ByteSource & { position(): number; seek(to: number): void } {
+  let at = 0;
   return {
     read(into) {
       let filled = 0;
       while (filled < into.length) {
-        const count = readSync(descriptor, into, filled, into.length - filled, null);
+        const count = readSync(descriptor, into, filled, into.length - filled, at);
         if (count === 0) break;
         filled += count;
+        at += count;
       }
       return filled;
+    },
+    position: () => at,
+    seek(to) {
+      at = to;
     },
   };
 }

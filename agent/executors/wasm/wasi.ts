@@ -1,6 +1,6 @@
 import { WASI_MODULE, WASI_TYPES } from '#actors/contract/wasi-imports.ts';
 
-import { seededBytes } from './seeded-random.ts';
+import { seededBytes, type SeededBytes } from './seeded-random.ts';
 import type { ByteSink, ByteSource } from './standard-streams.ts';
 
 /**
@@ -40,23 +40,64 @@ class Exit {
 
 type Call = (...values: number[]) => number;
 
+/** Where a run stands, as far as WASI knows. */
+export interface WasiState {
+  readonly nanoseconds: bigint;
+  readonly random: readonly [number, number, number, number];
+}
+
+/** Between two steps of a module. */
+export interface Pause extends WasiState {
+  readonly steps: number;
+  readonly memory: WebAssembly.Memory;
+  /** Lets the module lay into its memory what it keeps elsewhere. Null: it cannot go on from a checkpoint. */
+  readonly save: (() => void) | null;
+}
+
+export interface WasiRun {
+  /** Called after each step that is not the last. */
+  readonly between?: (pause: Pause) => void;
+  /** Goes on from here instead of `_start`; `fill` puts the memory back. */
+  readonly from?: WasiState & { readonly steps: number; readonly fill: (memory: WebAssembly.Memory) => void };
+}
+
 /**
- * Runs a compiled module that `validateModule` has accepted. Answers the exit code (0 when `_start` returns).
+ * Runs a compiled module that `validateModule` has accepted. Answers the exit code (0 when it ends by itself).
  * Throws what the module trapped with and what the streams throw.
+ *
+ * A module that exports `corpgrid_step` is called again and again until that answers 0; one that also exports
+ * `corpgrid_checkpoint` and `corpgrid_restore` may be stopped between two steps and go on elsewhere with its memory. What it
+ * keeps outside its memory (globals, tables) it lays there itself in the one, and takes from there in the other.
  */
-export function runWasi(module: WebAssembly.Module, args: readonly string[], streams: WasiStreams): number {
+export function runWasi(module: WebAssembly.Module, args: readonly string[], streams: WasiStreams, run: WasiRun = {}): number {
   let memory: WebAssembly.Memory | undefined;
   const access = memoryAccess(() => memory?.buffer ?? new ArrayBuffer(0));
-  const offered = { ...argumentCalls(args, access), ...clockCalls(access), ...streamCalls(streams, access) };
+  const random = seededBytes(args);
+  const clock = { nanoseconds: run.from?.nanoseconds ?? 0n };
+  if (run.from !== undefined) random.resume(run.from.random);
+  const offered = { ...argumentCalls(args, random, access), ...clockCalls(clock, access), ...streamCalls(streams, access) };
   const imports: Record<string, Call> = {};
   for (const name of WASI_TYPES.keys()) imports[name] = refusal(name);
   Object.assign(imports, offered);
   const instance = new WebAssembly.Instance(module, { [WASI_MODULE]: imports });
   const { memory: exportedMemory, _start: start } = instance.exports;
+  const { corpgrid_step: step, corpgrid_checkpoint: save, corpgrid_restore: restore } = instance.exports;
   if (!(exportedMemory instanceof WebAssembly.Memory) || typeof start !== 'function') throw new Error('not a validated module');
   memory = exportedMemory;
+  const canSave = typeof save === 'function' && typeof restore === 'function' ? (): void => void save() : null;
+  let steps = run.from?.steps ?? 0;
   try {
-    start();
+    if (run.from === undefined) {
+      start();
+    } else {
+      run.from.fill(exportedMemory);
+      if (typeof restore !== 'function') throw new Error('the module cannot go on from a checkpoint');
+      restore();
+    }
+    while (typeof step === 'function' && step() !== 0) {
+      steps += 1;
+      run.between?.({ steps, memory: exportedMemory, save: canSave, nanoseconds: clock.nanoseconds, random: random.state() });
+    }
     return 0;
   } catch (error) {
     if (error instanceof Exit) return error.code;
@@ -94,11 +135,10 @@ function memoryAccess(buffer: () => ArrayBufferLike): MemoryAccess {
   };
 }
 
-function argumentCalls(args: readonly string[], access: MemoryAccess): Record<string, Call> {
+function argumentCalls(args: readonly string[], random: SeededBytes, access: MemoryAccess): Record<string, Call> {
   const encoder = new TextEncoder();
   // A zero byte inside an argument would cut it short for C and not for others.
   const encoded = [PROGRAM_NAME, ...args].map((argument) => encoder.encode(`${argument.replaceAll('\0', '')}\0`));
-  const fill = seededBytes(args);
   return {
     args_sizes_get(count, size) {
       access.setU32(count ?? 0, encoded.length);
@@ -126,7 +166,7 @@ function argumentCalls(args: readonly string[], access: MemoryAccess): Record<st
     },
     environ_get: () => OK,
     random_get(pointer, length) {
-      fill(access.slice(pointer ?? 0, length ?? 0));
+      random.fill(access.slice(pointer ?? 0, length ?? 0));
       return OK;
     },
     proc_exit(code) {
@@ -136,16 +176,15 @@ function argumentCalls(args: readonly string[], access: MemoryAccess): Record<st
   };
 }
 
-function clockCalls(access: MemoryAccess): Record<string, Call> {
-  let nanoseconds = 0n;
+function clockCalls(clock: { nanoseconds: bigint }, access: MemoryAccess): Record<string, Call> {
   return {
     clock_res_get(_clock, result) {
       access.setU64(result ?? 0, NANOSECONDS_PER_LOOK);
       return OK;
     },
     clock_time_get(_clock, _precision, result) {
-      nanoseconds += NANOSECONDS_PER_LOOK;
-      access.setU64(result ?? 0, nanoseconds);
+      clock.nanoseconds += NANOSECONDS_PER_LOOK;
+      access.setU64(result ?? 0, clock.nanoseconds);
       return OK;
     },
   };

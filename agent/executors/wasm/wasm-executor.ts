@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lstat, rm } from 'node:fs/promises';
+import path from 'node:path';
 
 import { z } from 'zod';
 
@@ -28,7 +29,8 @@ export function createWasmExecutor(host: ExecutorHost): Executor {
 /** What the executor takes from the machine: the time of an attempt and its end. */
 export type ExecutorHost = Pick<Host, 'clock' | 'scheduler'>;
 
-const Verdict = z.union([z.strictObject({ ok: z.literal(true) }), z.strictObject({ ok: z.literal(false), reason: z.string() })]);
+const Verdict = z.union([z.strictObject({ ok: z.literal(true) }), z.strictObject({ ok: z.literal(false), reason: z.string(), checkpointRefused: z.boolean().optional() })]);
+const MadeCheckpoint = z.strictObject({ checkpoint: z.number().int().min(1).max(1_000_000), steps: z.number().int().min(1) });
 
 /** Node itself takes about 100 MiB; the optimizing compiler of a large module some hundreds more. */
 const PROCESS_OVERHEAD_MIB = 768;
@@ -69,7 +71,7 @@ async function runChild(host: ExecutorHost, request: ExecutorRequest): Promise<A
   const seconds = request.limits.timeoutSeconds;
   const timer = host.scheduler.after(seconds * 1000, () => end(`it ran longer than ${seconds} s (limits.timeoutSeconds)`));
   request.signal.addEventListener('abort', stop);
-  const answer = keep(child.stdout, VERDICT_BYTES);
+  const answer = readLines(child.stdout, request.checkpoints);
   const stderr = keep(child.stderr, STDERR_BYTES);
   // A child that dies early breaks this pipe; its end is reported below.
   child.stdin?.on('error', () => undefined);
@@ -95,9 +97,40 @@ function start(request: ExecutorRequest): ChildProcess {
   return spawn(file, args, { env: {}, cwd, stdio: ['pipe', 'pipe', 'pipe'], detached: process.platform !== 'win32', windowsHide: true });
 }
 
-function attemptOf({ modulePath, args, inputPath, outputPath, limits }: ExecutorRequest): AttemptRequest {
+function attemptOf({ modulePath, args, inputPath, outputPath, limits, checkpoints }: ExecutorRequest): AttemptRequest {
   const { memoryMiB, outputMiB } = limits;
-  return { modulePath, args, inputPath, outputPath, memoryMiB, outputMiB, processMiB: memoryMiB + PROCESS_OVERHEAD_MIB };
+  const request = { modulePath, args, inputPath, outputPath, memoryMiB, outputMiB };
+  if (checkpoints === undefined) return { ...request, processMiB: memoryMiB + PROCESS_OVERHEAD_MIB };
+  const { made: _made, ...order } = checkpoints;
+  // A checkpoint is put together in memory, and so is one that is read.
+  return { ...request, processMiB: 4 * (memoryMiB + outputMiB) + PROCESS_OVERHEAD_MIB, checkpoints: order };
+}
+
+/** Tells of checkpoints as they come, and keeps the verdict: the first line that is of none. Its bound is for one line. */
+function readLines(stream: ChildProcess['stdout'], checkpoints: ExecutorRequest['checkpoints']): () => string {
+  let text = '';
+  let made = 0;
+  stream?.setEncoding('utf8');
+  stream?.on('data', (chunk: string) => {
+    if (text.length < VERDICT_BYTES) text += chunk;
+    for (let end = text.indexOf('\n'); end >= 0 && checkpoints !== undefined; end = text.indexOf('\n')) {
+      const line = parsed(MadeCheckpoint, text.slice(0, end));
+      // In order, and under the name that it must have: the child says a number and never a path.
+      if (line === null || line.checkpoint !== made + 1) return;
+      made = line.checkpoint;
+      text = text.slice(end + 1);
+      checkpoints.made(path.join(checkpoints.folder, String(made)), line.steps);
+    }
+  });
+  return () => text;
+}
+
+function parsed<T>(schema: z.ZodType<T>, line: string): T | null {
+  try {
+    return schema.safeParse(JSON.parse(line)).data ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Collects the first `limit` bytes of a stream and lets the rest go. */
@@ -118,7 +151,11 @@ function judge(answer: string, how: string, stderr: string): AttemptVerdict {
   if (rest !== undefined) {
     try {
       const verdict = Verdict.safeParse(JSON.parse(line));
-      if (verdict.success) return verdict.data.ok ? verdict.data : { ok: false, reason: verdict.data.reason.slice(0, MAX_REASON) };
+      if (verdict.success && verdict.data.ok) return verdict.data;
+      if (verdict.success && !verdict.data.ok) {
+        const reason = verdict.data.reason.slice(0, MAX_REASON);
+        return verdict.data.checkpointRefused === true ? { ok: false, reason, checkpointRefused: true } : { ok: false, reason };
+      }
     } catch {
       // Not JSON: the process died in the middle of the line. Told below.
     }
