@@ -88,6 +88,16 @@ export const AgentHello = z.strictObject({
 });
 export type AgentHello = z.infer<typeof AgentHello>;
 
+/** Where a shard stood when its last checkpoint was taken. */
+const Steps = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
+
+/** What the agent says that takes this part of a command: `checkpoints`. Others get the command without it. */
+const CheckpointOrder = z.strictObject({
+  everySeconds: z.number().min(1).max(86_400),
+  /** To go on from. The agent checks it and begins anew when it is no good. */
+  from: Body.optional(),
+});
+
 /** One execution of one shard. */
 export const RunCommand = z.strictObject({
   type: z.literal('run'),
@@ -104,6 +114,7 @@ export const RunCommand = z.strictObject({
   /** What the vote signs as its input: SHA-256 over the parts' hashes and the arguments. */
   inputDigest: Sha256,
   limits: Limits,
+  checkpoint: CheckpointOrder.optional(),
 });
 export type RunCommand = z.infer<typeof RunCommand>;
 
@@ -112,7 +123,7 @@ export const RunsCommand = z.strictObject({
   type: z.literal('runs'),
   ...RunCommand.pick({ partition: true, job: true, kind: true, module: true, framed: true, limits: true }).shape,
   shards: z
-    .array(z.strictObject(RunCommand.pick({ fence: true, shard: true, args: true, input: true, inputDigest: true }).shape))
+    .array(z.strictObject(RunCommand.pick({ fence: true, shard: true, args: true, input: true, inputDigest: true, checkpoint: true }).shape))
     .max(4096),
 });
 export type RunsCommand = z.infer<typeof RunsCommand>;
@@ -152,6 +163,8 @@ export const ToAgent = z.discriminatedUnion('type', [
   /** Votes that are durable, many at once. For agents with the feature `batches`. */
   z.strictObject({ type: z.literal('votesAccepted'), fences: z.array(Fence).max(MAX_VOTE_BATCH) }),
   z.strictObject({ type: z.literal('upload'), fence: Fence, put: SignedRequest.optional() }),
+  /** Leave to store a checkpoint (without `put`: it is there already). Only to agents that offered one. */
+  z.strictObject({ type: z.literal('uploadCheckpoint'), fence: Fence, sha256: Sha256, put: SignedRequest.optional() }),
   /** With `file`, an agent that does not have the file fetches it first. */
   z.strictObject({ type: z.literal('loadModel'), model: Label, sha256: Sha256, file: ModelDelivery.optional() }),
   z.strictObject({ type: z.literal('unloadModel'), model: Label }),
@@ -194,6 +207,21 @@ export const VotesMessage = z.strictObject({
 });
 export type VotesMessage = z.infer<typeof VotesMessage>;
 
+/**
+ * On the checkpoints of an attempt: asks for leave to store one, says that it is stored, or that the one to go on from is no good.
+ * Sent only when the command asked for checkpoints.
+ */
+export const CheckpointMessage = z.strictObject({
+  type: z.literal('checkpoint'),
+  fence: Fence,
+  event: z.enum(['offered', 'stored', 'refused']),
+  checkpoint: ObjectRef,
+  /** Steps that are done; of a refused one 1. */
+  steps: Steps,
+  reason: z.string().max(2000).optional(),
+});
+export type CheckpointMessage = z.infer<typeof CheckpointMessage>;
+
 /** Agent to coordinator. */
 export const FromAgent = z.discriminatedUnion('type', [
   z.strictObject({
@@ -215,6 +243,7 @@ export const FromAgent = z.discriminatedUnion('type', [
   }),
   /** Asks for leave to store a large output; answered by `upload` (without `put`: it is there already). */
   z.strictObject({ type: z.literal('offer'), fence: Fence, job: JobId, shard: z.number().int().nonnegative(), output: ObjectRef }),
+  CheckpointMessage,
   z.strictObject({
     type: z.literal('modelState'),
     model: Label,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { DeadlineSeconds, Limits, MAX_NEEDS, Retry, Trust, View } from './job-spec.ts';
+import { CheckpointRule, DeadlineSeconds, Limits, MAX_NEEDS, Retry, Trust, View } from './job-spec.ts';
 import { oneForm } from './one-form.ts';
 import { ParameterGrid } from './parameter-grid.ts';
 import { Label, MAX_SHARDS, OBJECT_LIMIT } from './primitives.ts';
@@ -68,6 +68,7 @@ const Work = {
   trust: Trust.optional(),
   maxFailures: z.number().int().min(1).max(100).optional(),
   retry: Retry.optional(),
+  checkpoint: CheckpointRule.optional(),
   priority: z.number().int().min(-100).max(100).optional(),
   deadlineSeconds: DeadlineSeconds.optional(),
   tenant: Label.optional(),

@@ -54,6 +54,10 @@ export const Retry = z.strictObject({
 });
 export type Retry = z.infer<typeof Retry>;
 
+/** A module that runs in steps is kept where it is this often, so that a lost attempt need not begin anew. */
+export const CheckpointRule = z.strictObject({ everySeconds: z.number().min(1).max(86_400).default(30) });
+export type CheckpointRule = z.infer<typeof CheckpointRule>;
+
 /** Jobs that one job may wait for. */
 export const MAX_NEEDS = 64;
 /** Longest time to a deadline: two weeks. */
@@ -105,6 +109,7 @@ const Fields = z.strictObject({
   /** Attempts that may fail before the shard, and with it the job, fails. */
   maxFailures: z.number().int().min(1).max(100).default(5),
   retry: Retry.optional(),
+  checkpoint: CheckpointRule.optional(),
   /** Higher first, among the jobs of one tenant. */
   priority: z.number().int().min(-100).max(100).default(0),
   /** After its submission, in seconds. Among jobs of one priority the nearest comes first; past it the job fails. */

@@ -43,6 +43,8 @@ const STALLED_MS = 10_000;
 
 /** What agents say that take many commands in one message, and votes' answers likewise. */
 const BATCHES = 'batches';
+/** And what those say that make checkpoints. */
+const CHECKPOINTS = 'checkpoints';
 
 const MIB = 1_048_576;
 
@@ -191,7 +193,7 @@ export const deviceActor = defineActor({
           continue;
         }
         const { partition, job, kind, module, framed, limits } = first;
-        const shards = batch.map(({ fence, shard, args: argv, input, inputDigest }) => ({ fence, shard, args: argv, input, inputDigest }));
+        const shards = batch.map(({ type: _t, partition: _p, job: _j, kind: _k, module: _m, framed: _f, limits: _l, ...own }) => own);
         command({ type: 'runs', partition, job, kind, module, framed, limits, shards });
       }
     }
@@ -279,6 +281,11 @@ export const deviceActor = defineActor({
           const known = release(message.fence, 'failed');
           if (known === undefined) return;
           args.jobs().attempt({ job: known.job, index: known.index, fence: known.fence, event: 'failed', reason: message.reason });
+          return;
+        }
+        case 'checkpoint': {
+          const known = running.get(fenceText(message.fence));
+          if (known !== undefined) args.jobs().checkpoint({ job: known.job, index: known.index, device, from: context.self, message });
           return;
         }
         case 'modelState': {
@@ -380,7 +387,8 @@ export const deviceActor = defineActor({
         leased.delete(key);
         running.set(key, { job, index, fence, memoryMiB: message.limits.memoryMiB });
         countJob(message.limits.memoryMiB);
-        runs.push(message);
+        const { checkpoint: _later, ...plain } = message;
+        runs.push(features.has(CHECKPOINTS) ? message : plain);
         changed();
         if (running.size === 1) renewLease();
       },
@@ -407,6 +415,9 @@ export const deviceActor = defineActor({
       upload({ fence, put }) {
         unanswered.delete(fenceText(fence));
         command({ type: 'upload', fence, ...(put === undefined ? {} : { put }) });
+      },
+      uploadCheckpoint(leave) {
+        command({ type: 'uploadCheckpoint', ...leave });
       },
       fromAgent({ message, consumed }) {
         try {

@@ -24,6 +24,7 @@ export const DeviceProtocol = protocol('device', {
   /** From itself, behind what already waits: commands of one turn go out together, and the feed hears once. */
   turnEnded: tell(),
   upload: tell<{ fence: Fence; put?: SignedRequest }>(),
+  uploadCheckpoint: tell<{ fence: Fence; sha256: string; put?: SignedRequest }>(),
   /** From the link: a message that was parsed against the contract. `consumed` gives the agent its credit back. */
   fromAgent: tell<{ message: FromAgent; consumed: () => void }>(),
   /** From the link: the socket is lost; the session may still be resumed. */

@@ -21,6 +21,7 @@ import { lookAtNeeds, withInputs } from './job-needs.ts';
 import { jobSummary } from './job-view.ts';
 import { makeManifest, type Sealed } from './manifest.ts';
 import { reviewPass } from './review-pass.ts';
+import { withCheckpoint } from './checkpoints.ts';
 import { inputDigest, isMergeShard, moduleAddresses, moduleOf, runCommand, type ShardOutput } from './run-command.ts';
 
 /** After a coordinator was lost, devices get this long to come back with the attempts that they hold. */
@@ -238,7 +239,8 @@ export const jobActor = defineActor({
       const made = await runCommand(job, lease, isMerge ? mapOutputs() : [], tools);
       // What the merge shard reads may still be corrected.
       if (!isMerge) digests.set(lease.index, made.inputDigest);
-      return made;
+      const { store, objects, log } = services;
+      return withCheckpoint({ store, objects, log, job, trusted: (id) => trust.memberOf(id)?.trusted === true }, lease, made);
     }
 
     function settleShard(index: number, reason: 'superseded' | 'cancelled' | 'paused'): void {
@@ -369,6 +371,9 @@ export const jobActor = defineActor({
       },
       attempt(event) {
         if (event.index < table.states.length) shardOf(event.index).attempt(event);
+      },
+      checkpoint(event) {
+        shards.get(event.index)?.checkpoint(event);
       },
       report(reports) {
         for (const { attempt, held, device } of reports) {

@@ -1,6 +1,6 @@
 import type { JobSnapshot, JobSummary } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
-import type { AttemptEvent, AttemptReport, IncomingVote, IncomingVotes, OutputOffer, PlacedLease } from '#actors/job/jobs.protocol.ts';
+import type { AttemptEvent, AttemptReport, CheckpointEvent, IncomingVote, IncomingVotes, OutputOffer, PlacedLease } from '#actors/job/jobs.protocol.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 
@@ -11,6 +11,7 @@ export const JobProtocol = protocol('job', {
   votes: tell<IncomingVotes>(),
   offer: tell<OutputOffer>(),
   attempt: tell<AttemptEvent>(),
+  checkpoint: tell<CheckpointEvent>(),
   report: tell<AttemptReport[]>(),
   /** From the QuorumActor: a durable decision. */
   provisional: tell<{ index: number; output: ObjectRef }>(),

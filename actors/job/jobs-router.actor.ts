@@ -39,6 +39,7 @@ export const jobsRouterActor = defineActor({
       votes: (votes) => cluster.tellJob(votes.message.job, 'votes', votes),
       offer: (offer) => cluster.tellJob(offer.job, 'offer', offer),
       attempt: (event) => cluster.tellJob(event.job, 'attempt', event),
+      checkpoint: (event) => cluster.tellJob(event.job, 'checkpoint', event),
       report: (reports) => perJob(reports, ({ attempt }) => attempt.job, 'report'),
       reload: () => void local.reload(),
       gained: notRouted,

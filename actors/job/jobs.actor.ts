@@ -139,6 +139,9 @@ export const jobsActor = defineActor({
       attempt(event) {
         live.get(event.job)?.attempt(event);
       },
+      checkpoint(event) {
+        live.get(event.job)?.checkpoint(event);
+      },
       report(reports) {
         const byJob = new Map<string, typeof reports>();
         for (const one of reports) {

@@ -1,4 +1,4 @@
-import type { VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
+import type { CheckpointMessage, VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
 import type { Submission } from '#actors/contract/job-spec.ts';
 import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
@@ -43,6 +43,15 @@ export interface OutputOffer {
   readonly from: DeviceRef;
 }
 
+/** What a device says about a checkpoint of an attempt that it runs. */
+export interface CheckpointEvent {
+  readonly job: string;
+  readonly index: number;
+  readonly device: string;
+  readonly from: DeviceRef;
+  readonly message: CheckpointMessage;
+}
+
 /** What happened to an attempt, as its device's session sees it. */
 export interface AttemptEvent {
   readonly job: string;
@@ -68,6 +77,7 @@ export const JobsProtocol = protocol('jobs', {
   votes: tell<IncomingVotes>(),
   offer: tell<OutputOffer>(),
   attempt: tell<AttemptEvent>(),
+  checkpoint: tell<CheckpointEvent>(),
   report: tell<AttemptReport[]>(),
   /** The database was away: what its last commits did is unknown, so every job is read again. */
   reload: tell(),

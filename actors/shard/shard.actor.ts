@@ -7,6 +7,7 @@ import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
 import type { JobRow, Lease } from '#actors/store/store.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
+import { keepCheckpoint } from './keep-checkpoint.ts';
 import { ShardProtocol } from './shard.protocol.ts';
 import { moves, type EndState, type LiveAttempt } from './shard.state.ts';
 
@@ -93,6 +94,15 @@ export const shardActor = defineActor({
       },
       attempt({ fence, event, reason }) {
         end(fence, event, reason);
+      },
+      checkpoint(event) {
+        if (!attempts.has(fenceText(event.message.fence))) return;
+        context.pipe(keepCheckpoint({ services, job, epoch, at: context.clock.wall() }, event), (result) => {
+          if (result.ok) return;
+          if (isStaleEpoch(result.error)) return context.stop();
+          // The attempt goes on without it, and the next one comes soon.
+          services.log.warn({ job: job.id, shard: index, error: result.error }, 'a checkpoint was not kept');
+        });
       },
       voted(fence) {
         forget(fence);

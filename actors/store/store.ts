@@ -6,6 +6,7 @@ import type { KeyVerbs } from './key-verbs.ts';
 import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import type { TenantVerbs } from './tenant-policy.ts';
+import type { KeepingVerbs } from './keeping.ts';
 
 /**
  * The grid's memory, as verbs. Actors know only this file; `postgres/` implements one verb per file, `memory/` the same
@@ -383,7 +384,7 @@ export interface EventRow {
   readonly text: string;
 }
 
-export interface Store extends KeyVerbs, TenantVerbs {
+export interface Store extends KeyVerbs, TenantVerbs, KeepingVerbs {
   /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
   takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
   /** A random 32-byte seed made once and kept: signs object URLs. */
@@ -460,9 +461,6 @@ export interface Store extends KeyVerbs, TenantVerbs {
   pardon(device: string, app: string, at: number): Promise<boolean>;
   /** Audits and disputes of a job, oldest first. */
   auditsOf(job: string): Promise<readonly AuditRow[]>;
-
-  recordObject(object: ObjectRef, at: number): Promise<void>;
-  hasObjects(sha256: readonly string[]): Promise<ReadonlyMap<string, number>>;
 
   /** `at` is kept of the first time only. */
   recordModels(models: readonly ModelRow[], at: number): Promise<void>;

@@ -2,16 +2,18 @@ import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { RunCommand, VoteMessage } from '#actors/contract/agent-link.ts';
-import { INLINE_LIMIT, fenceText, type ObjectRef } from '#actors/contract/primitives.ts';
+import { INLINE_LIMIT, fenceText, type Body, type ObjectRef } from '#actors/contract/primitives.ts';
 import { voteBytes } from '#actors/contract/receipt.ts';
 import { appendObject, cachedObject, hashFile, uploadFile } from '#agent/bundle/fetch-object.ts';
 import type { Transfer } from '#agent/bundle/transfer.ts';
-import type { Executor } from '#agent/executors/executor.ts';
+import type { Executor, ExecutorResult } from '#agent/executors/executor.ts';
+import { mostCheckpointBytes } from '#agent/executors/wasm/checkpoint-file.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
 import type { VoteSigner } from './vote-signer.ts';
 import { AttemptProtocol, type AttemptOwner } from './attempt.protocol.ts';
+import { createCheckpointKeeper } from './checkpoint-keeper.ts';
 
 /** Reasons cross the wire and are shown to people. */
 const REASON_LIMIT = 2_000;
@@ -46,6 +48,13 @@ export const attemptActor = defineActor({
       after: (ms, run) => context.after(ms, run),
       random: () => context.random(),
     };
+    const keeper = createCheckpointKeeper({
+      fence,
+      transfer,
+      tell: (message) => owner.checkpoint(message),
+      pipe: (work, then) => context.pipe(work, then),
+      warn: (error) => args.log.warn({ job, shard, error }, 'a checkpoint was not kept'),
+    });
     let uploading = false;
     let finished: { output: ObjectRef; seconds: number } | null = null;
 
@@ -59,17 +68,55 @@ export const attemptActor = defineActor({
       const modulePath = await cachedObject(command.module, args.cacheFolder, transfer);
       const inputPath = path.join(folder, 'input');
       await writeInput(inputPath);
-      const result = await args.executor.run({
-        modulePath,
-        args: command.args,
-        inputPath,
-        outputPath,
-        limits: command.limits,
-        signal: abort.signal,
-      });
+      const result = await run(modulePath, inputPath);
       if (!result.ok) throw new Error(result.reason);
       const { size } = await stat(outputPath);
       return { output: { sha256: await hashFile(outputPath), size }, seconds: result.seconds };
+    }
+
+    async function run(modulePath: string, inputPath: string): Promise<ExecutorResult> {
+      const { limits, checkpoint } = command;
+      const request = { modulePath, args: command.args, inputPath, outputPath, limits, signal: abort.signal };
+      if (checkpoint === undefined) return args.executor.run(request);
+      const kept = path.join(folder, 'checkpoints');
+      await mkdir(kept, { mode: 0o700 });
+      const checkpoints = {
+        everyMs: checkpoint.everySeconds * 1_000,
+        folder: kept,
+        module: command.module.sha256,
+        inputDigest: command.inputDigest,
+        made: (file: string, steps: number) => void context.self.checkpointMade({ file, steps }),
+      };
+      const from = checkpoint.from === undefined ? null : await fetchCheckpoint(checkpoint.from);
+      if (checkpoint.from === undefined || from === null) return args.executor.run({ ...request, checkpoints });
+      const result = await args.executor.run({ ...request, checkpoints: { ...checkpoints, from } });
+      if (result.ok || abort.signal.aborted) return result;
+      // Whatever went wrong, nobody shall meet it again; what failed of itself fails, and its shard begins anew elsewhere.
+      refuse(checkpoint.from, result.reason);
+      return result.checkpointRefused === true ? args.executor.run({ ...request, checkpoints }) : result;
+    }
+
+    /** Null when it cannot be had as it was promised: the attempt begins anew then. */
+    async function fetchCheckpoint(from: Body): Promise<string | null> {
+      const file = path.join(folder, 'from');
+      const handle = await open(file, 'wx', 0o600);
+      try {
+        if (from.size > mostCheckpointBytes(command.limits)) throw new Error('it is larger than the limits of the job');
+        await appendObject(from, handle, transfer);
+        return file;
+      } catch (error) {
+        if (abort.signal.aborted) throw error;
+        refuse(from, error instanceof Error ? error.message : String(error));
+        return null;
+      } finally {
+        await handle.close();
+      }
+    }
+
+    function refuse({ sha256, size }: Body, reason: string): void {
+      args.log.warn({ job, shard, sha256, reason }, 'checkpoint refused');
+      const checkpoint = { sha256, size };
+      owner.checkpoint({ type: 'checkpoint', fence, event: 'refused', checkpoint, steps: 1, reason: reason.slice(0, REASON_LIMIT) });
     }
 
     /** The parts one after the other; each preceded by its length when the command says so. */
@@ -120,7 +167,14 @@ export const attemptActor = defineActor({
     });
 
     return {
+      checkpointMade(checkpoint) {
+        if (finished === null) keeper.made(checkpoint);
+      },
+      uploadCheckpoint({ sha256, put }) {
+        keeper.upload(sha256, put);
+      },
       offerAgain() {
+        keeper.offerAgain();
         if (finished !== null && finished.output.size > INLINE_LIMIT && !uploading)
           owner.offer({ fence, job, shard, output: finished.output });
       },

@@ -189,6 +189,7 @@ export const sessionActor = defineActor({
           command,
           owner: {
             offer: (offer) => void context.self.offer(offer),
+            checkpoint: (message) => void context.self.checkpoint(message),
             finished: (vote) => void context.self.finished(vote),
             failed: (failure) => void context.self.failed(failure),
           },
@@ -252,6 +253,9 @@ export const sessionActor = defineActor({
           return;
         case 'upload':
           attempts.get(fenceText(message.fence))?.ref.upload(message.put ?? null);
+          return;
+        case 'uploadCheckpoint':
+          attempts.get(fenceText(message.fence))?.ref.uploadCheckpoint({ sha256: message.sha256, put: message.put ?? null });
           return;
         case 'loadModel':
           models.load({ model: message.model, sha256: message.sha256, file: message.file });
@@ -320,6 +324,9 @@ export const sessionActor = defineActor({
       },
       offer(offer) {
         send({ type: 'offer', ...offer });
+      },
+      checkpoint(message) {
+        if (attempts.has(fenceText(message.fence))) send(message);
       },
       async finished(vote) {
         // The lease may have been taken back while the last byte was written.

@@ -1,4 +1,4 @@
-import type { FromAgent, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
+import type { CheckpointMessage, FromAgent, ToAgent, VoteMessage } from '#actors/contract/agent-link.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
@@ -18,6 +18,7 @@ export const SessionProtocol = protocol('session', {
   refused: tell<{ reason: string; final: boolean }>(),
   /** From attempts and models. */
   offer: tell<{ fence: Fence; job: string; shard: number; output: ObjectRef }>(),
+  checkpoint: tell<CheckpointMessage>(),
   finished: tell<VoteMessage>(),
   failed: tell<{ fence: Fence; job: string; shard: number; reason: string }>(),
   send: tell<FromAgent>(),

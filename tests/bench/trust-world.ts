@@ -101,7 +101,7 @@ interface Answer {
 
 const ignore = (): void => {};
 /** What the owner of the quorum is never asked for here. */
-const JOB_ONLY = { leased: ignore, vote: ignore, votes: ignore, offer: ignore, attempt: ignore };
+const JOB_ONLY = { leased: ignore, vote: ignore, votes: ignore, offer: ignore, attempt: ignore, checkpoint: ignore };
 
 function answerOf(text: string): Answer {
   const bytes = new TextEncoder().encode(text);

@@ -1,4 +1,5 @@
 import { storeAccessContract } from './store-access.contract.ts';
+import { storeCheckpointsContract } from './store-checkpoints.contract.ts';
 import { storeClaimContract } from './store-claim.contract.ts';
 import { storeCommitContract } from './store-commit.contract.ts';
 import { storeJobsContract } from './store-jobs.contract.ts';
@@ -16,4 +17,5 @@ export function storeContract(open: OpenStore): void {
   storeRecordsContract(open);
   storeTrustContract(open);
   storeModelsContract(open);
+  storeCheckpointsContract(open);
 }

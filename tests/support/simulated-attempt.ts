@@ -52,6 +52,8 @@ export function simulatedAttempt(world: AttemptWorld): ActorDefinition<typeof At
       });
 
       return {
+        checkpointMade: () => undefined,
+        uploadCheckpoint: () => undefined,
         offerAgain() {
           if (finished !== null && !uploading) owner.offer({ fence, job, shard, output: finished.output });
         },

@@ -16,6 +16,23 @@ export const StoredObject = defineEntity({
   properties: { sha256: p.text().primary(), size: p.bigint('number'), recordedAt: p.bigint('number') },
 });
 
+/** Where an attempt of a shard stood: the newest of its device. */
+export const Checkpoint = defineEntity({
+  name: 'Checkpoint',
+  tableName: 'checkpoints',
+  properties: {
+    jobId: p.uuid().primary(),
+    shardIndex: p.integer().primary(),
+    device: p.text().primary(),
+    epoch: p.bigint('number'),
+    seq: p.bigint('number'),
+    sha256: p.text(),
+    size: p.bigint('number'),
+    steps: p.bigint('number'),
+    at: p.bigint('number'),
+  },
+});
+
 export const Job = defineEntity({
   name: 'Job',
   tableName: 'jobs',

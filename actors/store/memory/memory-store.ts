@@ -4,6 +4,7 @@ import type { ClusterStore } from '#runtime/cluster/cluster-store.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 import type { Store } from '../store.ts';
 import { accessVerbs } from './access.ts';
+import { checkpointVerbs } from './checkpoints.ts';
 import { claim } from './claim.ts';
 import { memoryClusterStore } from './cluster.ts';
 import { commit } from './commit.ts';
@@ -69,6 +70,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...deviceVerbs(connection, tables),
         ...jobVerbs(connection, tables),
         ...recordVerbs(connection, tables),
+        ...checkpointVerbs(connection, tables),
         ...modelVerbs(connection, tables),
         ...servingVerbs(connection, tables),
         ...standingVerbs(connection, tables),

@@ -3,6 +3,7 @@ import type { TenantPolicy } from '../tenant-policy.ts';
 import type { NodeLife } from '#runtime/cluster/cluster-store.ts';
 import { fenceText } from '#actors/contract/primitives.ts';
 import type { ShardUnderChange } from '../shard-rules.ts';
+import type { CheckpointRow } from '../keeping.ts';
 import type { StandingUnderChange } from '../standing-rules.ts';
 import { PARTITIONS, StaleEpoch } from '../store.ts';
 import type { MemoryNode } from './cluster.ts';
@@ -85,6 +86,8 @@ export interface Tables {
   /** In the order of the seals. */
   readonly manifestLog: { readonly job: string; readonly leaf: Uint8Array }[];
   readonly objects: Map<string, number>;
+  /** By job, shard and device. Null: dropped. */
+  readonly checkpoints: Map<string, CheckpointRow | null>;
   readonly models: Map<string, ModelRow>;
   /** Models by hash and name: when they were first recorded. */
   readonly modelsFirstSeen: Map<string, number>;
@@ -123,6 +126,7 @@ export function emptyTables(): Tables {
     manifests: new Map(),
     manifestLog: [],
     objects: new Map(),
+    checkpoints: new Map(),
     models: new Map(),
     modelsFirstSeen: new Map(),
     storedModels: new Map(),

@@ -6,6 +6,7 @@ import type { Store } from '../store.ts';
 import { activateJob } from './activate-job.ts';
 import { createApiKey, findApiKey, listApiKeys, revokeApiKey } from './api-keys.ts';
 import { beat } from './beat.ts';
+import { checkpointVerbs } from './checkpoints.ts';
 import { claim } from './claim.ts';
 import { clusterSecret } from './cluster-secret.ts';
 import { commit } from './commit.ts';
@@ -97,6 +98,8 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
 
     recordObject: (object, at) => recordObject(db, object, at),
     hasObjects: (sha256) => hasObjects(db, sha256),
+
+    ...checkpointVerbs(db),
 
     recordModels: (models, at) => recordModels(db, models, at),
     modelsFirstSeen: (models) => modelsFirstSeen(db, models),

@@ -94,7 +94,8 @@ export function runWasi(module: WebAssembly.Module, args: readonly string[], str
       if (typeof restore !== 'function') throw new Error('the module cannot go on from a checkpoint');
       restore();
     }
-    while (typeof step === 'function' && step() !== 0) {
+    if (typeof step !== 'function') return 0;
+    while (step() !== 0) {
       steps += 1;
       run.between?.({ steps, memory: exportedMemory, save: canSave, nanoseconds: clock.nanoseconds, random: random.state() });
     }

@@ -113,7 +113,8 @@ function readLines(stream: ChildProcess['stdout'], checkpoints: ExecutorRequest[
   stream?.setEncoding('utf8');
   stream?.on('data', (chunk: string) => {
     if (text.length < VERDICT_BYTES) text += chunk;
-    for (let end = text.indexOf('\n'); end >= 0 && checkpoints !== undefined; end = text.indexOf('\n')) {
+    if (checkpoints === undefined) return;
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
       const line = parsed(MadeCheckpoint, text.slice(0, end));
       // In order, and under the name that it must have: the child says a number and never a path.
       if (line === null || line.checkpoint !== made + 1) return;

@@ -66,7 +66,8 @@ async function openScene(): Promise<Scene> {
         protocol: AttemptProtocol,
         start(_context, { command }: AttemptArgs) {
           began.push(command.fence.seq);
-          return { upload: () => undefined, offerAgain: () => undefined };
+          const nothing = (): void => undefined;
+          return { upload: nothing, offerAgain: nothing, checkpointMade: nothing, uploadCheckpoint: nothing };
         },
       }),
       models: defineActor({
