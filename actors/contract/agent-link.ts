@@ -123,7 +123,9 @@ export const RunsCommand = z.strictObject({
   type: z.literal('runs'),
   ...RunCommand.pick({ partition: true, job: true, kind: true, module: true, framed: true, limits: true }).shape,
   shards: z
-    .array(z.strictObject(RunCommand.pick({ fence: true, shard: true, args: true, input: true, inputDigest: true, checkpoint: true }).shape))
+    .array(
+      z.strictObject(RunCommand.pick({ fence: true, shard: true, args: true, input: true, inputDigest: true, checkpoint: true }).shape),
+    )
     .max(4096),
 });
 export type RunsCommand = z.infer<typeof RunsCommand>;

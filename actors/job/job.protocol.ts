@@ -1,6 +1,14 @@
 import type { JobSnapshot, JobSummary } from '#actors/contract/live.ts';
 import type { ObjectRef } from '#actors/contract/primitives.ts';
-import type { AttemptEvent, AttemptReport, CheckpointEvent, IncomingVote, IncomingVotes, OutputOffer, PlacedLease } from '#actors/job/jobs.protocol.ts';
+import type {
+  AttemptEvent,
+  AttemptReport,
+  CheckpointEvent,
+  IncomingVote,
+  IncomingVotes,
+  OutputOffer,
+  PlacedLease,
+} from '#actors/job/jobs.protocol.ts';
 import { ask, protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
 

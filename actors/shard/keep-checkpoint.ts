@@ -16,7 +16,10 @@ interface Keeping {
 }
 
 /** Answers an offer with leave to store it, keeps what is stored as the newest of its device, forgets what was no good. */
-export async function keepCheckpoint({ services, job, epoch, at }: Keeping, { index, device, from, message }: CheckpointEvent): Promise<void> {
+export async function keepCheckpoint(
+  { services, job, epoch, at }: Keeping,
+  { index, device, from, message }: CheckpointEvent,
+): Promise<void> {
   const { store, objects, log } = services;
   const { fence, checkpoint, steps, event, reason } = message;
   const { limits, checkpoint: rule } = job.spec;

@@ -26,7 +26,7 @@ export interface ExecutorCheckpoints {
   /** The file of a checkpoint to go on from. Refused when it is not one of this module and this input. */
   from?: string;
   /** One lies in the folder, and the last one that was told of is not written any more. */
-  made(file: string, steps: number): void;
+  made: (file: string, steps: number) => void;
 }
 
 export type ExecutorResult =

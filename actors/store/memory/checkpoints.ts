@@ -19,7 +19,8 @@ export function checkpointVerbs(connection: Connection, tables: Tables): Checkpo
         await tx.statement();
         await tx.lock('checkpoint', [name], 'update');
         const known = tables.checkpoints.get(name) ?? null;
-        if (known !== null && (known.fence.seq > row.fence.seq || (known.fence.seq === row.fence.seq && known.steps >= row.steps))) return false;
+        if (known !== null && (known.fence.seq > row.fence.seq || (known.fence.seq === row.fence.seq && known.steps >= row.steps)))
+          return false;
         tx.put(tables.checkpoints, name, { ...row });
         return true;
       }),

@@ -74,7 +74,7 @@ function readBounded(file: string, most: number): Buffer {
 
 function readAll(descriptor: number): Uint8Array {
   const bytes = new Uint8Array(fstatSync(descriptor).size);
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const count = readSync(descriptor, bytes, at, bytes.length - at, at);
     if (count === 0) throw new Error('the output became shorter');
     at += count;

@@ -37,7 +37,7 @@ function runModule(request: AttemptRequest, stderr: ReturnType<typeof logSink>):
   if (!verdict.ok) throw new Error(`the module is refused: ${verdict.reason}`);
   const input = openSync(request.inputPath, 'r');
   // Checkpoints hold what was written, so it is read back.
-  const output = openSync(request.outputPath, 'wx+', 0o600);
+  const output = openSync(request.outputPath, request.checkpoints === undefined ? 'wx' : 'wx+', 0o600);
   const stdout = fileSink(output, request.outputMiB * 1024 * 1024);
   const stdin = fileSource(input);
   const run: Checkpoints = request.checkpoints === undefined ? {} : checkpointsOf(request, request.checkpoints, { stdin, stdout, output });

@@ -29,7 +29,10 @@ export function createWasmExecutor(host: ExecutorHost): Executor {
 /** What the executor takes from the machine: the time of an attempt and its end. */
 export type ExecutorHost = Pick<Host, 'clock' | 'scheduler'>;
 
-const Verdict = z.union([z.strictObject({ ok: z.literal(true) }), z.strictObject({ ok: z.literal(false), reason: z.string(), checkpointRefused: z.boolean().optional() })]);
+const Verdict = z.union([
+  z.strictObject({ ok: z.literal(true) }),
+  z.strictObject({ ok: z.literal(false), reason: z.string(), checkpointRefused: z.boolean().optional() }),
+]);
 const MadeCheckpoint = z.strictObject({ checkpoint: z.number().int().min(1).max(1_000_000), steps: z.number().int().min(1) });
 
 /** Node itself takes about 100 MiB; the optimizing compiler of a large module some hundreds more. */

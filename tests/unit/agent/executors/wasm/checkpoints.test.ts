@@ -39,7 +39,13 @@ async function walk(more: Partial<ExecutorCheckpoints> = {}, steps = '5', limits
   writeFileSync(inputPath, '');
   mkdirSync(kept);
   const made: Made[] = [];
-  const checkpoints = { everyMs: 0, folder: kept, ...OWNER, made: (file: string, at: number) => void made.push({ file, steps: at }), ...more };
+  const checkpoints = {
+    everyMs: 0,
+    folder: kept,
+    ...OWNER,
+    made: (file: string, at: number) => void made.push({ file, steps: at }),
+    ...more,
+  };
   const request: ExecutorRequest = {
     modulePath,
     inputPath,
