@@ -20,7 +20,7 @@ import { BUSY_LEASE_MS, IDLE_LEASE_MS, isWantedBack, SUSPECT_MS } from './device
 import { deviceSummary } from './device-view.ts';
 import { freeForModels, ModelMemory } from './model-memory.ts';
 import { inParcels } from './parcels.ts';
-import { inItsWords } from './spoken-version.ts';
+import { commandInItsWords, inItsWords } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
 
 export interface DeviceArgs {
@@ -43,8 +43,6 @@ const STALLED_MS = 10_000;
 
 /** What agents say that take many commands in one message, and votes' answers likewise. */
 const BATCHES = 'batches';
-/** And what those say that make checkpoints. */
-const CHECKPOINTS = 'checkpoints';
 
 const MIB = 1_048_576;
 
@@ -387,8 +385,7 @@ export const deviceActor = defineActor({
         leased.delete(key);
         running.set(key, { job, index, fence, memoryMiB: message.limits.memoryMiB });
         countJob(message.limits.memoryMiB);
-        const { checkpoint: _later, ...plain } = message;
-        runs.push(features.has(CHECKPOINTS) ? message : plain);
+        runs.push(commandInItsWords(message, features));
         changed();
         if (running.size === 1) renewLease();
       },
@@ -416,9 +413,7 @@ export const deviceActor = defineActor({
         unanswered.delete(fenceText(fence));
         command({ type: 'upload', fence, ...(put === undefined ? {} : { put }) });
       },
-      uploadCheckpoint(leave) {
-        command({ type: 'uploadCheckpoint', ...leave });
-      },
+      uploadCheckpoint: (leave) => void command({ type: 'uploadCheckpoint', ...leave }),
       fromAgent({ message, consumed }) {
         try {
           fromAgent(message);

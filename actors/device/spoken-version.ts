@@ -1,3 +1,4 @@
+import type { RunCommand } from '#actors/contract/agent-link.ts';
 import type { GenerationRequest } from '#actors/contract/generation.ts';
 
 /** The feature of an agent that understands all of contract/generation.ts. */
@@ -16,4 +17,13 @@ export function inItsWords(request: GenerationRequest, features: ReadonlySet<str
   const { priority: _priority, ...plain } = { ...request, sampling };
   const given = Object.entries({ ...plain, ...sampling }).filter(([, value]) => value !== undefined);
   return given.every(([name]) => FIRST_VERSION.has(name)) ? plain : null;
+}
+
+/** What agents say that make checkpoints of their attempts. */
+const CHECKPOINTS = 'checkpoints';
+
+/** A command as an agent can read it: one that makes no checkpoints gets no order for them, and begins every shard anew. */
+export function commandInItsWords(command: RunCommand, features: ReadonlySet<string>): RunCommand {
+  const { checkpoint: _checkpoint, ...plain } = command;
+  return features.has(CHECKPOINTS) ? command : plain;
 }
