@@ -11,6 +11,7 @@ import { spawnGrid } from '#actors/grid.ts';
 import { generationActor } from '#actors/generation/generation.actor.ts';
 import { hubActor } from '#actors/hub/hub.actor.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
+import { keeperActor } from '#actors/keeper/keeper.actor.ts';
 import { openObjects } from '#actors/open-objects.ts';
 import { openPresence } from '#actors/open-presence.ts';
 import type { Services } from '#actors/services.ts';
@@ -172,6 +173,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         models: () => models,
       },
     });
+    const keeper = system.spawn({ id: 'keeper', actor: keeperActor, restart: 'permanent', args: { services, holder: coordinatorId } });
     presence.onDue((due) => void devices.due(due));
 
     const gateway = await createGateway({
@@ -185,6 +187,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       models,
       usageLog,
       hub,
+      keeper,
       actors: system,
       generate: (args) =>
         system.spawn({

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 
 import { EXIT, exitCodeOf, printError } from './client/print.ts';
 import { adminCommands } from './commands/admin-commands.ts';
+import { objectCommands } from './commands/object-commands.ts';
 import { tenantCommands } from './commands/tenant-commands.ts';
 import { modelCommands } from './commands/model-commands.ts';
 import { agentCommand } from './commands/agent-command.ts';
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
   deviceCommands(program);
   adminCommands(program);
   tenantCommands(program);
+  objectCommands(program);
   modelCommands(program);
   verifyCommand(program);
   logCommand(program);

@@ -12,6 +12,7 @@ import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { UsageRef } from '#actors/generation/usage.protocol.ts';
 import type { HubRef } from '#actors/hub/hub.protocol.ts';
 import type { JobDesk } from '#actors/job/jobs.protocol.ts';
+import type { KeeperRef } from '#actors/keeper/keeper.protocol.ts';
 import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
@@ -27,6 +28,7 @@ import { deviceRoutes } from './api/device-routes.ts';
 import { logRoutes } from './api/log-routes.ts';
 import { enrolRoute } from './api/enrol-route.ts';
 import { jobRoutes } from './api/job-routes.ts';
+import { objectRoutes } from './api/object-routes.ts';
 import { modelRoutes } from './api/model-routes.ts';
 import { tenantRoutes } from './api/tenant-routes.ts';
 import { usageRoutes } from './api/usage-routes.ts';
@@ -55,6 +57,7 @@ export interface GatewayArgs {
   readonly usageLog: UsageRef;
   readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
   readonly hub: HubRef;
+  readonly keeper: KeeperRef;
   /** The actors of this process, to be looked at. */
   readonly actors: ActorsToSee;
   /** The disk object store answers its own signed URLs; undefined when S3 does. */
@@ -97,6 +100,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   app.get('/healthz', () => ({ status: 'ok', version: args.version }));
   serveObjects(app, args);
   enrolRoute(app, args);
+  objectRoutes(app, args);
   jobRoutes(app, args);
   deviceRoutes(app, args);
   modelRoutes(app, args);

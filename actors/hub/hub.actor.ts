@@ -4,8 +4,10 @@ import path from 'node:path';
 
 import type { PullModel, PullReport } from '#actors/contract/models.ts';
 import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import { deleteAll } from '#actors/keeper/sweep.ts';
 import type { Services } from '#actors/services.ts';
 import type { StoredModelRow } from '#actors/store/store.ts';
+import { keepBytes, wantObject } from '#actors/want-object.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
@@ -75,6 +77,7 @@ export const hubActor = defineActor({
         onProgress: (received, size) => void update(id, { received, size }),
       });
       update(id, { state: 'checking' });
+      await store.recordObjects([file], context.clock.wall());
       await objects.put(createReadStream(part, { highWaterMark: 1024 * 1024 }), file);
       const row = await keep(name, file, source);
       await forget(part);
@@ -83,7 +86,7 @@ export const hubActor = defineActor({
 
     async function keep(name: string, file: ObjectRef, source: string): Promise<StoredModelRow> {
       const { header, chunks } = await inspectStoredModel(objects, file);
-      const hashes = await objects.put(chunks);
+      const hashes = await keepBytes(services, chunks, context.clock.wall());
       const row = { name, ...file, chunks: hashes.sha256, header, source, createdAt: context.clock.wall() };
       if (!(await store.storeModel(row))) throw taken(name);
       models().stored(row);
@@ -118,7 +121,7 @@ export const hubActor = defineActor({
       },
       pulls: () => [...pulls.values()],
       async add({ name, file }) {
-        const stored = await objects.head(file.sha256);
+        const stored = await wantObject(services, file, context.clock.wall());
         if (stored === null) throw new GridError('OBJECT_MISSING', `object ${file.sha256} is not in the store`, { path: 'file' });
         return keep(name, stored, 'an uploaded file');
       },
@@ -126,10 +129,9 @@ export const hubActor = defineActor({
         const row = await store.removeStoredModel(name);
         if (row === null) return false;
         models().removed(name);
-        const others = await store.listStoredModels();
-        if (others.some((m) => m.sha256 === row.sha256)) return true;
-        await objects.delete(row.chunks);
-        await objects.delete(row.sha256);
+        // At once, for people who need the room; what somebody has wanted since is left to the sweep.
+        const what = { before: row.createdAt + 1, limit: 2, only: [row.sha256, row.chunks] };
+        await store.sweepObjects(what, (gone) => deleteAll(objects, gone));
         return true;
       },
     };

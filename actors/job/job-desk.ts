@@ -61,6 +61,8 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
     const named: { path: string; ref: ObjectRef }[] = [{ path: 'module', ref: spec.module }];
     if (spec.merge) named.push({ path: 'merge.module', ref: spec.merge.module });
     if ('inputs' in spec.shards) for (const [i, ref] of spec.shards.inputs.entries()) named.push({ path: `shards.inputs[${i}]`, ref });
+    // Before the look: the sweep leaves them alone now.
+    await store.recordObjects(named.map(({ ref }) => ref), clock.wall()); // prettier-ignore
     for (let i = 0; i < named.length; i += HEADS_AT_ONCE) {
       await Promise.all(named.slice(i, i + HEADS_AT_ONCE).map((n) => checkObject(n.path, n.ref)));
     }

@@ -34,7 +34,8 @@ export function outputCount(spec: JobSpec): number {
 }
 
 /** The spec with the outputs of the job that it works on as its inputs; as it is when it works on none. */
-export async function withInputs({ store, objects }: { store: Store; objects: Objects }, spec: JobSpec): Promise<JobSpec> {
+export async function withInputs(places: { store: Store; objects: Objects }, spec: JobSpec, at: number): Promise<JobSpec> {
+  const { store } = places;
   if (!('outputsOf' in spec.shards)) return spec;
   const { outputsOf } = spec.shards;
   const source = await store.findJob(outputsOf);
@@ -51,11 +52,9 @@ export async function withInputs({ store, objects }: { store: Store; objects: Ob
       if (output === null) throw new Error(`shard ${shard} of job ${outputsOf} has no output`);
       inputs.push(output);
     }
-    await keep(
-      objects,
-      shards.flatMap(({ output }) => output ?? []),
-      inline,
-    );
+    const outputs = shards.flatMap(({ output }) => output ?? []);
+    await store.recordObjects(outputs, at);
+    await keep(places.objects, outputs, inline);
   }
   return { ...spec, needs: needsOf(spec), shards: { inputs } };
 }

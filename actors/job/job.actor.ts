@@ -149,7 +149,7 @@ export const jobActor = defineActor({
         if (job.reason !== needs.reason) await move(['queued'], 'queued', needs.reason);
         return;
       }
-      const spec = await withInputs(services, job.spec);
+      const spec = await withInputs(services, job.spec, context.clock.wall());
       if (spec !== job.spec) {
         if (!(await services.store.resolveSpec(job.id, epoch, spec))) return;
         job = { ...job, spec };

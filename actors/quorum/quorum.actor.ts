@@ -349,6 +349,7 @@ export const quorumActor = defineActor({
     async function measured(votes: readonly Pick<VoteMessage, 'output' | 'bytes'>[]): Promise<Measured> {
       const uploaded = votes.filter(({ bytes }) => bytes === undefined);
       const names = new Set(uploaded.map(({ output }) => output.sha256));
+      if (uploaded.length > 0) await services.patiently(() => recordWanted(uploaded.map(({ output }) => output)));
       const stored = new Map(await Promise.all(Array.from(names, async (name) => [name, await services.objects.head(name)] as const)));
       return {
         stored,
@@ -378,9 +379,13 @@ export const quorumActor = defineActor({
       });
     }
 
+    /** Before anybody looks for them: the sweep leaves them alone now. */
+    const recordWanted = (outputs: readonly ObjectRef[]): Promise<void> => services.store.recordObjects(outputs, context.clock.wall());
+
     /** None is needed when another device computed the same: then it is there already. */
     async function leaveToUpload(output: ObjectRef): Promise<{ put?: SignedRequest }> {
       const { objects } = services;
+      await services.patiently(() => recordWanted([output]));
       return (await objects.head(output.sha256)) === null ? { put: await objects.presignPut(output, UPLOAD_TTL_SECONDS) } : {};
     }
 

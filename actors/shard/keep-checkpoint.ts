@@ -1,6 +1,7 @@
 import type { CheckpointEvent } from '#actors/job/jobs.protocol.ts';
 import type { Services } from '#actors/services.ts';
 import type { JobRow } from '#actors/store/store.ts';
+import { wantObject } from '#actors/want-object.ts';
 import { MIB } from '#actors/contract/primitives.ts';
 
 /** Addresses for checkpoints live as long as their attempts usefully wait for them. */
@@ -30,7 +31,7 @@ export async function keepCheckpoint(
   }
   const most = 2 * limits.memoryMiB * MIB + limits.outputMiB * MIB + OVERHEAD_BYTES;
   if (rule === undefined || checkpoint.size > most) return;
-  const stored = await objects.head(checkpoint.sha256);
+  const stored = await wantObject(services, checkpoint, at);
   if (event === 'offered') {
     const put = stored === null ? { put: await objects.presignPut(checkpoint, UPLOAD_TTL_SECONDS) } : {};
     from.uploadCheckpoint({ fence, sha256: checkpoint.sha256, ...put });

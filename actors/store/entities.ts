@@ -1,7 +1,7 @@
 import { ApiKey, EnrolmentToken, Tenant } from './entities/access.ts';
 import { ClusterEntity, ClusterNode, ClusterSecret, ClusterTimer, Coordinator, Event, Partition } from './entities/cluster.ts';
 import { Device, FormerKeyEntity } from './entities/devices.ts';
-import { Checkpoint, Job, JobShard, Manifest, ManifestLogEntry, ShardAttempt, ShardResult, StoredObject } from './entities/jobs.ts';
+import { Checkpoint, Job, JobShard, Manifest, ManifestLogEntry, ShardAttempt, ShardResult, StoredObject, Sweep } from './entities/jobs.ts';
 import { Audit, DeviceReputation } from './entities/trust.ts';
 import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, StoredModel, Usage } from './entities/serving.ts';
 
@@ -23,6 +23,7 @@ export const entities = [
   Device,
   FormerKeyEntity,
   StoredObject,
+  Sweep,
   Job,
   JobShard,
   ShardAttempt,

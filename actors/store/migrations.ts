@@ -10,6 +10,7 @@ import { Retries } from './migrations/2026-11-24-retries.ts';
 import { VoteBatches } from './migrations/2026-11-24-vote-batches.ts';
 import { ClusterWrites } from './migrations/2026-11-25-cluster-writes.ts';
 import { Checkpoints } from './migrations/2026-11-25-checkpoints.ts';
+import { Sweeps } from './migrations/2026-11-25-sweeps.ts';
 
 /** Steps from an empty database to `entities`, oldest first. A name is never changed: databases remember it. */
 export const migrations = [
@@ -25,4 +26,5 @@ export const migrations = [
   { name: '2026-11-25-tenant-policies', class: TenantPolicies },
   { name: '2026-11-25-former-keys', class: FormerKeys },
   { name: '2026-11-25-checkpoints', class: Checkpoints },
+  { name: '2026-11-25-sweeps', class: Sweeps },
 ];

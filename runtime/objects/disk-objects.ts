@@ -128,6 +128,27 @@ export async function openDiskObjects({
       return true;
     },
 
+    async *list() {
+      for (const prefix of await readdir(stored)) {
+        for (const rest of await readdir(join(stored, prefix))) {
+          const ref = await objects.head(prefix + rest);
+          if (ref !== null) yield ref;
+        }
+      }
+    },
+
+    async endUploads(before) {
+      let ended = 0;
+      for (const name of await readdir(uploads)) {
+        const file = join(uploads, name);
+        const found = await stat(file).catch((error: unknown) => (isMissing(error) ? null : Promise.reject(error as Error)));
+        if (found === null || found.mtimeMs >= before) continue;
+        await rm(file, { force: true });
+        ended += 1;
+      }
+      return ended;
+    },
+
     presignPut: async (ref, ttlSeconds) => signer.sign('PUT', ref, ttlSeconds),
     presignGet: async (ref, ttlSeconds) => signer.sign('GET', ref, ttlSeconds),
   };

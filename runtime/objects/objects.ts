@@ -26,6 +26,10 @@ export interface Objects {
   verify(sha256: string): Promise<boolean>;
   /** False when it was not here. */
   delete(sha256: string): Promise<boolean>;
+  /** Every object that is here, in no order. One that comes or goes meanwhile may be missed. */
+  list(): AsyncIterable<ObjectRef>;
+  /** Forgets uploads of which nothing was heard since this time (wall clock, ms), and their bytes. Answers how many there were. */
+  endUploads(before: number): Promise<number>;
   /** A request that stores exactly this object, and nothing else. */
   presignPut(ref: ObjectRef, ttlSeconds: number): Promise<SignedRequest>;
   /** A request that reads exactly this object, whole or in ranges. */

@@ -10,6 +10,11 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  ListObjectsV2Command,
+  type MultipartUpload,
+  type _Object,
   PutObjectCommand,
   S3Client,
   UploadPartCommand,
@@ -19,7 +24,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { Clock } from '#runtime/kernel/host.ts';
 
 import { boundsOf, checkedName, checkExpectation, checkPromise, checkRef, checkTtl, tooLarge } from './expectation.ts';
-import { objectKey, type ObjectRef, type Objects, type SignedRequest } from './objects.ts';
+import { isSha256, objectKey, type ObjectRef, type Objects, type SignedRequest } from './objects.ts';
 import { statusOfS3, unreachable } from './s3-errors.ts';
 import type { S3Settings } from './s3-settings.ts';
 
@@ -151,7 +156,7 @@ export async function openS3Objects({ settings, clock, maxSize = FOUR_GIB, partS
       if (Key === temporary) await rename(temporary, keyOf(ref.sha256));
       return ref;
     } catch (error) {
-      // What cannot be taken back now is collected later; the first failure is the one to tell.
+      // What cannot be taken back now goes with `endUploads`; the first failure is the one to tell.
       await upload?.abort().catch(() => undefined);
       throw error;
     }
@@ -164,6 +169,24 @@ export async function openS3Objects({ settings, clock, maxSize = FOUR_GIB, partS
       unhoistableHeaders: new Set(signed),
       signableHeaders: new Set(['host', ...signed]),
     });
+  }
+
+  async function* stored(Prefix: string): AsyncGenerator<_Object> {
+    let ContinuationToken: string | undefined;
+    do {
+      const page = await ask(() => client.send(new ListObjectsV2Command({ Bucket, Prefix, ContinuationToken })));
+      yield* page.Contents ?? [];
+      ContinuationToken = page.NextContinuationToken;
+    } while (ContinuationToken !== undefined);
+  }
+
+  async function* begun(): AsyncGenerator<MultipartUpload> {
+    let from: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | null = {};
+    while (from !== null) {
+      const page: ListMultipartUploadsCommandOutput = await ask(() => client.send(new ListMultipartUploadsCommand({ Bucket, ...from })));
+      yield* page.Uploads ?? [];
+      from = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : null;
+    }
   }
 
   await ask(() => client.send(new HeadBucketCommand({ Bucket })));
@@ -197,6 +220,28 @@ export async function openS3Objects({ settings, clock, maxSize = FOUR_GIB, partS
       if ((await sizeOf(sha256)) === null) return false;
       await ask(() => client.send(new DeleteObjectCommand({ Bucket, Key: keyOf(sha256) })));
       return true;
+    },
+
+    async *list() {
+      for await (const { Key = '', Size = 0 } of stored('sha256/')) {
+        const sha256 = Key.slice('sha256/'.length);
+        if (isSha256(sha256)) yield { sha256, size: Size };
+      }
+    },
+
+    async endUploads(before) {
+      let ended = 0;
+      for await (const { Key, LastModified } of stored('uploads/')) {
+        if (LastModified === undefined || LastModified.getTime() >= before) continue;
+        await ask(() => client.send(new DeleteObjectCommand({ Bucket, Key })));
+        ended += 1;
+      }
+      for await (const { Key, UploadId, Initiated } of begun()) {
+        if (Initiated === undefined || Initiated.getTime() >= before) continue;
+        // Null: it came to an end after all.
+        if ((await askFor(() => client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })))) !== null) ended += 1;
+      }
+      return ended;
     },
 
     async presignPut(ref, ttlSeconds): Promise<SignedRequest> {

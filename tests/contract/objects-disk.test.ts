@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -332,6 +332,16 @@ describe('files on disk, attacked', () => {
     const again = await disk.reopen();
     expect(readdirSync(join(disk.folder, 'tmp'))).toEqual([]);
     expect(await again.verify(ref.sha256)).toBe(true);
+  });
+
+  it('forgets uploads of which nothing was heard for long, and no young one', async () => {
+    const uploads = join(disk.folder, 'tmp');
+    for (const name of ['old', 'young']) writeFileSync(join(uploads, name), 'x');
+    utimesSync(join(uploads, 'old'), 1_000, 1_000);
+    expect(await disk.objects.endUploads(1_000_000)).toBe(0);
+    expect(await disk.objects.endUploads(1_000_001)).toBe(1);
+    expect(readdirSync(uploads)).toEqual(['young']);
+    expect(await disk.objects.endUploads(Date.now() + 60_000)).toBe(1);
   });
 
   it('notices bytes that changed on the disk', async () => {

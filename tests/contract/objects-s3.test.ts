@@ -2,10 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 
 import {
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -106,6 +108,18 @@ describe('S3', () => {
     }
     await expect(objects.put(broken(), refOf(large))).rejects.toThrow('the source broke');
     expect(await keys()).toEqual([]);
+  });
+
+  it('forgets uploads that never came to an end, and no young one', async () => {
+    const { objects, keys, bucket } = await make();
+    const ref = await objects.put(randomBytes(1_000));
+    await admin.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: 'uploads/broken-off' }));
+    await admin.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: `sha256/${ref.sha256}` }));
+    await admin.send(new PutObjectCommand({ Bucket: bucket, Key: 'uploads/never-renamed', Body: randomBytes(10) }));
+    expect(await objects.endUploads(Date.now() - 3_600_000)).toBe(0);
+    expect(await objects.endUploads(Date.now() + 3_600_000)).toBe(3);
+    expect(await objects.endUploads(Date.now() + 3_600_000)).toBe(0);
+    expect(await keys()).toEqual([`sha256/${ref.sha256}`]);
   });
 
   it('signs addresses that cannot be bent', async () => {

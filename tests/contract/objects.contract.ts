@@ -101,6 +101,18 @@ export function objectsContract(name: string, make: () => Promise<ObjectsUnderTe
         expect(await objects.put(body)).toEqual(ref);
       });
 
+      it('list what is here, and let old uploads go, of which there are none', async () => {
+        const other = randomBytes(70_000);
+        await objects.put(body);
+        await objects.put(other);
+        const listed: ObjectRef[] = [];
+        for await (const object of objects.list()) listed.push(object);
+        const byName = (a: ObjectRef, b: ObjectRef): number => (a.sha256 < b.sha256 ? -1 : 1);
+        expect(listed.sort(byName)).toEqual([ref, refOf(other)].sort(byName));
+        expect(await objects.endUploads(Date.now() + 3_600_000)).toBe(0);
+        expect(await objects.verify(ref.sha256)).toBe(true);
+      });
+
       it('give ranges', async () => {
         await objects.put(body);
         for (const [range, expected] of [

@@ -4,21 +4,6 @@ import { object, type OpenStore, Scene } from './store-scene.ts';
 
 export function storeRecordsContract(open: OpenStore): void {
   describe('records', () => {
-    it('knows the sizes of recorded objects', async () => {
-      const { store } = await Scene.open(open);
-      await store.recordObject(object('a', 5), 1);
-      await store.recordObject(object('a', 5), 2);
-      await store.recordObject(object('b', 2 ** 32), 2);
-      const asked = [object('a').sha256, object('b').sha256, object('c').sha256];
-      expect(await store.hasObjects(asked)).toEqual(
-        new Map([
-          [asked[0], 5],
-          [asked[1], 2 ** 32],
-        ]),
-      );
-      expect(await store.hasObjects([])).toEqual(new Map());
-    });
-
     it('lists events newest first, of one subject or of all', async () => {
       const { store } = await Scene.open(open);
       const event = (at: number, subject: string) => ({ at, subject, kind: 'note', text: `at ${at}` });

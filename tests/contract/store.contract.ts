@@ -4,6 +4,7 @@ import { storeClaimContract } from './store-claim.contract.ts';
 import { storeCommitContract } from './store-commit.contract.ts';
 import { storeJobsContract } from './store-jobs.contract.ts';
 import { storeModelsContract } from './store-models.contract.ts';
+import { storeObjectsContract } from './store-objects.contract.ts';
 import { storeRecordsContract } from './store-records.contract.ts';
 import { storeTrustContract } from './store-trust.contract.ts';
 import type { OpenStore } from './store-scene.ts';
@@ -18,4 +19,5 @@ export function storeContract(open: OpenStore): void {
   storeTrustContract(open);
   storeModelsContract(open);
   storeCheckpointsContract(open);
+  storeObjectsContract(open);
 }

@@ -31,6 +31,10 @@ export function memoryObjects(): Objects & { keep(bytes: Uint8Array): { sha256: 
     async delete(sha256) {
       return stored.delete(sha256);
     },
+    async *list() {
+      for (const [sha256, bytes] of stored) yield { sha256, size: bytes.length };
+    },
+    endUploads: async () => 0,
     presignPut: async (ref) => ({ method: 'PUT', url: `memory:${ref.sha256}`, headers: {} }),
     presignGet: async (ref) => ({ method: 'GET', url: `memory:${ref.sha256}`, headers: {} }),
   };

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 
 import { Submission } from '#actors/contract/job-spec.ts';
-import { JobId, MAX_SHARDS, ObjectRef } from '#actors/contract/primitives.ts';
+import { JobId, MAX_SHARDS, type ObjectRef } from '#actors/contract/primitives.ts';
 import { GridError } from '#runtime/errors.ts';
 
 import { authenticate, bearerOf, parse, tenantScope } from '../door.ts';
@@ -14,21 +14,9 @@ const ById = z.object({ id: JobId });
 const ByShard = z.object({ id: JobId, index: z.coerce.number().int().min(0).max(MAX_SHARDS) });
 const Listing = z.object({ limit: z.coerce.number().int().min(1).max(1_000).default(100) });
 
-const UPLOAD_TTL_SECONDS = 3_600;
-
-/** Jobs, their outputs and receipts, and the objects that a submission names. */
+/** Jobs, their outputs and receipts. */
 export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: GatewayArgs): void {
   const { objects } = services;
-
-  app.post('/api/objects', async (request) => {
-    await authenticate(tenants, bearerOf(request));
-    const ref = parse(ObjectRef, request.body);
-    const stored = await objects.head(ref.sha256);
-    if (stored !== null && stored.size !== ref.size) {
-      throw new GridError('HASH_MISMATCH', `an object with this hash is stored and has ${stored.size} bytes`, { path: 'size' });
-    }
-    return stored === null ? { state: 'missing', put: await objects.presignPut(ref, UPLOAD_TTL_SECONDS) } : { state: 'present' };
-  });
 
   app.post('/api/jobs', async (request, reply) => {
     const by = await authenticate(tenants, bearerOf(request));

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
 import type { FileRow } from '#actors/store/store.ts';
+import { keepBytes } from '#actors/want-object.ts';
 import { GridError } from '#runtime/errors.ts';
 
 import { authenticate, bearerOf, parse } from '../door.ts';
@@ -34,10 +35,10 @@ export async function saveFile(
   { args }: OpenAiContext,
   { tenant, purpose, filename, bytes }: { tenant: string; purpose: string; filename: string; bytes: Uint8Array },
 ): Promise<FileRow> {
-  const { objects, store } = args.services;
-  const { sha256, size } = await objects.put(bytes);
-  const file = { id: `file-${args.randomId()}`, tenant, purpose, filename, sha256, size, createdAt: args.host.clock.wall() };
-  await store.saveFile(file);
+  const createdAt = args.host.clock.wall();
+  const { sha256, size } = await keepBytes(args.services, bytes, createdAt);
+  const file = { id: `file-${args.randomId()}`, tenant, purpose, filename, sha256, size, createdAt };
+  await args.services.store.saveFile(file);
   return file;
 }
 

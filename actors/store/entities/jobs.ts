@@ -9,11 +9,24 @@ import type { JobSpec } from '#actors/contract/job-spec.ts';
  * statement, and a check per row would cost more than the rows. The verbs are the only writers and lock what they count.
  */
 
-/** Bytes of the grid: what was uploaded and verified. */
+/** Bytes of the grid, and when somebody last wanted them. */
 export const StoredObject = defineEntity({
   name: 'StoredObject',
   tableName: 'objects',
   properties: { sha256: p.text().primary(), size: p.bigint('number'), recordedAt: p.bigint('number') },
+});
+
+/** The one row about deleting objects that nobody wants: when it is due, and who is at it until when. */
+export const Sweep = defineEntity({
+  name: 'Sweep',
+  tableName: 'sweeps',
+  properties: {
+    id: p.smallint().primary().autoincrement(false),
+    dueAt: p.bigint('number'),
+    holder: p.text().nullable(),
+    heldUntil: p.bigint('number'),
+  },
+  checks: [{ name: 'sweeps_id_check', expression: 'id = 1' }],
 });
 
 /** Where an attempt of a shard stood: the newest of its device. */
@@ -138,7 +151,11 @@ export const ShardResult = defineEntity({
     refusal: p.text().nullable(),
     at: p.bigint('number'),
   },
-  indexes: [{ name: 'shard_results_of_job', properties: ['job', 'index'] }],
+  indexes: [
+    { name: 'shard_results_of_job', properties: ['job', 'index'] },
+    /** Outputs that are objects; small ones travel in their votes. */
+    { name: 'shard_results_objects', properties: ['sha256'], where: 'bytes is null and refusal is null' },
+  ],
   uniques: [
     { name: 'shard_results_fence', properties: ['epoch', 'seq'], where: 'refusal is null' },
     { name: 'shard_results_voter', properties: ['shard', 'device'], where: 'refusal is null' },

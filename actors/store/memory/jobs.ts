@@ -33,7 +33,7 @@ type Jobs = Pick<
   | 'noteDecided'
 >;
 
-const FINAL: ReadonlySet<JobState> = new Set(['done', 'failed', 'cancelled']);
+export const FINAL: ReadonlySet<JobState> = new Set(['done', 'failed', 'cancelled']);
 
 export function jobVerbs(connection: Connection, tables: Tables): Jobs {
   return {

@@ -3,27 +3,10 @@ import type { Store } from '../store.ts';
 import type { Tables } from './tables.ts';
 import type { Connection } from './transaction.ts';
 
-type Records = Pick<Store, 'recordObject' | 'hasObjects' | 'recordModels' | 'recordEvents' | 'listEvents'>;
+type Records = Pick<Store, 'recordModels' | 'recordEvents' | 'listEvents'>;
 
 export function recordVerbs(connection: Connection, tables: Tables): Records {
   return {
-    recordObject: ({ sha256, size }) =>
-      connection.transaction('recordObject', async (tx) => {
-        await tx.statement();
-        await tx.lock('object', [sha256], 'update');
-        if (!tables.objects.has(sha256)) tx.put(tables.objects, sha256, size);
-      }),
-    hasObjects: (sha256) =>
-      connection.read(
-        'hasObjects',
-        () =>
-          new Map(
-            sha256.flatMap((hash) => {
-              const size = tables.objects.get(hash);
-              return size === undefined ? [] : [[hash, size] as const];
-            }),
-          ),
-      ),
     recordModels: (models, at) =>
       connection.transaction('recordModels', async (tx) => {
         await tx.statement();

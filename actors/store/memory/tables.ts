@@ -85,7 +85,8 @@ export interface Tables {
   readonly manifests: Map<string, ManifestRow>;
   /** In the order of the seals. */
   readonly manifestLog: { readonly job: string; readonly leaf: Uint8Array }[];
-  readonly objects: Map<string, number>;
+  readonly objects: Map<string, { readonly size: number; readonly recordedAt: number }>;
+  readonly sweep: { dueAt: number; holder: string | null; heldUntil: number };
   /** By job, shard and device. Null: dropped. */
   readonly checkpoints: Map<string, CheckpointRow | null>;
   readonly models: Map<string, ModelRow>;
@@ -126,6 +127,7 @@ export function emptyTables(): Tables {
     manifests: new Map(),
     manifestLog: [],
     objects: new Map(),
+    sweep: { dueAt: 0, holder: null, heldUntil: 0 },
     checkpoints: new Map(),
     models: new Map(),
     modelsFirstSeen: new Map(),

@@ -18,7 +18,7 @@ import { enrol } from './enrol.ts';
 import { findManifest } from './find-manifest.ts';
 import { logPosition, manifestLog } from './manifest-log.ts';
 import { moveJob } from './move-job.ts';
-import { hasObjects, recordObject } from './objects.ts';
+import { objectVerbs } from './objects.ts';
 import { noteDecided } from './note-decided.ts';
 import { openSession } from './open-session.ts';
 import { findJob, listJobs, openJobs } from './read-jobs.ts';
@@ -96,9 +96,7 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
     pardon: (device, app, at) => pardon(db, { device, app, at }),
     auditsOf: (job) => auditsOf(db, job),
 
-    recordObject: (object, at) => recordObject(db, object, at),
-    hasObjects: (sha256) => hasObjects(db, sha256),
-
+    ...objectVerbs(db),
     ...checkpointVerbs(db),
 
     recordModels: (models, at) => recordModels(db, models, at),

@@ -12,7 +12,7 @@ import { endWithoutLeak, startAgents } from '#tests/faults/grid-under-test.ts';
 import { startGrid, type Grid } from '#tests/support/grid.ts';
 import { waitUntil } from '#tests/support/wait-until.ts';
 
-import { EXAMPLES, newToken, wordCount } from './visitors.ts';
+import { EXAMPLES, newToken, upload, wordCount } from './visitors.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..', '..');
 const WORD_COUNT = path.join(EXAMPLES, 'word-count', 'word-count.wasm');
@@ -261,6 +261,20 @@ describe('the command line', () => {
     // 'close' comes when the last process that holds the pipes is gone: the agent inherited them.
     expect(await ended).toBe(0);
     expect(said).not.toMatch(/"level":"error"/);
+  });
+
+  it('sweeps the objects that nobody wants, for administrators only', async () => {
+    await upload(grid.client, Buffer.from('wanted just now'));
+    const before = await kept();
+    const nothing = { objects: 0, bytes: 0, checkpoints: 0 };
+    const dry = await run(['objects', 'sweep', '--dry-run', '--json']);
+    expect([dry.code, JSON.parse(dry.stdout)]).toEqual([0, { dryRun: true, ...nothing, uploads: 0, adopted: 0 }]);
+    const swept = await run(['objects', 'sweep', '--json']);
+    expect([swept.code, JSON.parse(swept.stdout)]).toEqual([0, { dryRun: false, ...nothing, uploads: 0, adopted: 0 }]);
+    expect((await run(['objects', 'sweep'])).stdout).toMatch(/^deleted 0 objects \(0\.0 MiB\) and 0 checkpoints of jobs that are over\n/);
+    expect(await kept()).toEqual(before);
+    const { key } = (await grid.client.post('/api/keys', { name: 'ann', tenant: 'physics' })) as { key: string };
+    await expectRefusal(['objects', 'sweep'], 2, [/./], { CORPGRID_KEY: key });
   });
 
   it('shows a result of quorum 1 as unverified, in words and for programs', async () => {
