@@ -50,6 +50,8 @@ export interface CoordinatorOptions {
   readonly uiFolder: string;
   readonly version: string;
   readonly log: Log;
+  /** Told once when the actors failed for good. What is left answers nobody: end the process, so that whoever runs it starts it anew. */
+  readonly onFailed: (error: unknown) => void;
 }
 
 export interface Coordinator {
@@ -111,6 +113,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       commit: (batch) => store.commit(batch),
       maxBatch: LEDGER_BATCH,
       maxDelayMs: LEDGER_DELAY_MS,
+      attempts: PATIENCE,
     });
     stops.push({ part: 'ledger', end: () => ledger.close() });
     const {
@@ -127,6 +130,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       name: 'coordinator',
       host: slices.host,
       onCrash: (crash) => log.error({ ...crash }, 'actor crashed'),
+      onGaveUp: options.onFailed,
       onSlow: (report) => log.warn({ ...report }, 'an actor held the thread'),
       onDeadLetter: (letter) => log.debug({ ...letter }, 'dead letter'),
     });

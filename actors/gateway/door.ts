@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { explainIssues } from '#actors/contract/explain.ts';
 import type { ProblemJson } from '#actors/contract/live.ts';
 import type { Principal, TenantRef } from '#actors/tenant/tenant.protocol.ts';
+import { asRefusal } from '#runtime/database/connection-errors.ts';
 import { GridError, isListed, statusOf } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
@@ -47,7 +48,8 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, code: 'BAD
 }
 
 /** The answer to a failure. What is not an expected one says nothing of the inside. */
-export function problemOf(error: unknown, requestId?: string): ProblemJson {
+export function problemOf(thrown: unknown, requestId?: string): ProblemJson {
+  const error = asRefusal(thrown);
   const id = requestId === undefined ? {} : { requestId };
   if (!isListed(error)) {
     const refused = serverRefusal(error);
@@ -70,7 +72,7 @@ export async function sendProblem(reply: FastifyReply, request: FastifyRequest, 
 }
 
 function httpStatusOf(error: unknown): number {
-  return serverRefusal(error)?.status ?? statusOf(error);
+  return serverRefusal(error)?.status ?? statusOf(asRefusal(error));
 }
 
 /** Fastify's own refusals: malformed JSON, too large, wrong media type. Their messages speak of the request only. */

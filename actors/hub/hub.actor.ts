@@ -8,6 +8,7 @@ import { deleteAll } from '#actors/keeper/sweep.ts';
 import type { Services } from '#actors/services.ts';
 import type { StoredModelRow } from '#actors/store/store.ts';
 import { keepBytes, wantObject } from '#actors/want-object.ts';
+import { refuseWhileAway } from '#runtime/database/connection-errors.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
@@ -88,7 +89,7 @@ export const hubActor = defineActor({
       const { header, chunks } = await inspectStoredModel(objects, file);
       const hashes = await keepBytes(services, chunks, context.clock.wall());
       const row = { name, ...file, chunks: hashes.sha256, header, source, createdAt: context.clock.wall() };
-      if (!(await store.storeModel(row))) throw taken(name);
+      if (!(await refuseWhileAway(() => store.storeModel(row)))) throw taken(name);
       models().stored(row);
       log.info({ model: name, bytes: file.size, source }, 'model stored');
       return row;
@@ -104,7 +105,7 @@ export const hubActor = defineActor({
           throw new GridError('CONFLICT', `another source is being pulled as ${name}`, { path: 'name', fix: 'give another name' });
         }
         parseModelSource(source, hubUrl);
-        const known = (await store.listStoredModels()).find((m) => m.name === name);
+        const known = (await refuseWhileAway(() => store.listStoredModels())).find((m) => m.name === name);
         if (known !== undefined && (wanted.sha256 ?? known.sha256) !== known.sha256) throw taken(name);
         const id = randomId();
         const size = known?.size ?? null;
@@ -121,17 +122,17 @@ export const hubActor = defineActor({
       },
       pulls: () => [...pulls.values()],
       async add({ name, file }) {
-        const stored = await wantObject(services, file, context.clock.wall());
+        const stored = await refuseWhileAway(() => wantObject(services, file, context.clock.wall()));
         if (stored === null) throw new GridError('OBJECT_MISSING', `object ${file.sha256} is not in the store`, { path: 'file' });
         return keep(name, stored, 'an uploaded file');
       },
       async remove(name) {
-        const row = await store.removeStoredModel(name);
+        const row = await refuseWhileAway(() => store.removeStoredModel(name));
         if (row === null) return false;
         models().removed(name);
         // At once, for people who need the room; what somebody has wanted since is left to the sweep.
         const what = { before: row.createdAt + 1, limit: 2, only: [row.sha256, row.chunks] };
-        await store.sweepObjects(what, (gone) => deleteAll(objects, gone));
+        await refuseWhileAway(() => store.sweepObjects(what, (gone) => deleteAll(objects, gone)));
         return true;
       },
     };

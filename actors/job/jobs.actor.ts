@@ -1,6 +1,7 @@
 import { RefusalQuota } from '#actors/refusal-quota.ts';
 import { isStaleEpoch } from '#actors/store/stale-epoch.ts';
 import type { VoteRow } from '#actors/store/store.ts';
+import { isRetryable } from '#runtime/database/connection-errors.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor, type ActorDefinition } from '#runtime/kernel/actor.ts';
 
@@ -70,19 +71,22 @@ export const jobsActor = defineActor({
     /** A vote for a job that is not open: kept on record as refused, whoever sent it is told. */
     function refuseLate(vote: IncomingVote): void {
       context.pipe(lateRefusal(vote), (result) => {
-        if (!result.ok && !isStaleEpoch(result.error)) throw result.error;
+        if (result.ok || isStaleEpoch(result.error)) return;
+        // It stays in the agent's journal, which offers it again in its next session.
+        if (isRetryable(result.error)) services.log.warn({ error: result.error, job: vote.message.job }, 'a late vote not refused yet');
+        else throw result.error;
       });
     }
 
     /** The very vote counted, and only its answer was lost. */
     async function isOnRecord({ message, device }: IncomingVote): Promise<boolean> {
-      const votes = await services.store.votesOf(message.job, message.shard);
+      const votes = await services.patiently(() => services.store.votesOf(message.job, message.shard));
       return votes.some((v) => v.refusal === null && v.device === device && v.signature === message.signature);
     }
 
     async function lateRefusal(vote: IncomingVote): Promise<void> {
       const { message } = vote;
-      const job = await services.store.findJob(message.job);
+      const job = await services.patiently(() => services.store.findJob(message.job));
       if (vote.again && (await isOnRecord(vote))) return void vote.from.voteSettled({ fence: message.fence, outcome: 'accepted' });
       const reason = job === null ? 'no such job' : `the shard was sealed: the job is ${job.state}`;
       if (job !== null && refusals.take(vote.device)) {

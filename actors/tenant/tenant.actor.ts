@@ -1,4 +1,5 @@
 import type { Services } from '#actors/services.ts';
+import { refuseWhileAway } from '#runtime/database/connection-errors.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
@@ -37,7 +38,7 @@ export const tenantActor = defineActor({
     async function lookUp(hash: string): Promise<Principal | null> {
       const known = cache.get(hash);
       if (known !== undefined && known.until > context.clock.now()) return known.principal;
-      const row = await store.findApiKey(hash);
+      const row = await refuseWhileAway(() => store.findApiKey(hash));
       if (row === null || row.revokedAt !== null) {
         cache.delete(hash);
         return null;
@@ -57,14 +58,14 @@ export const tenantActor = defineActor({
       async createKey({ tenant, name, role }) {
         const { id, key, hash } = makeApiKey(randomBytes, sha256);
         const row = { id, tenant, name, role, createdAt: context.clock.wall(), revokedAt: null };
-        await store.createApiKey(row, hash);
+        await refuseWhileAway(() => store.createApiKey(row, hash));
         return { key, row };
       },
       listKeys() {
-        return store.listApiKeys();
+        return refuseWhileAway(() => store.listApiKeys());
       },
       async revokeKey(id) {
-        const revoked = await store.revokeApiKey(id, context.clock.wall());
+        const revoked = await refuseWhileAway(() => store.revokeApiKey(id, context.clock.wall()));
         cache.clear();
         return revoked;
       },
@@ -72,7 +73,7 @@ export const tenantActor = defineActor({
         const { token, hash } = makeEnrolmentToken(randomBytes, sha256);
         const createdAt = context.clock.wall();
         const expiresAt = createdAt + ttlSeconds * 1_000;
-        await store.createEnrolmentToken({ ...about, hash, expiresAt, createdAt });
+        await refuseWhileAway(() => store.createEnrolmentToken({ ...about, hash, expiresAt, createdAt }));
         return { token, expiresAt };
       },
     };

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { startCoordinator, type Coordinator } from '#actors/coordinator.ts';
 import { checkGridUrl } from '#bin/client/grid-client.ts';
 import { EXIT, say, sayJson } from '#bin/client/print.ts';
+import { GridError } from '#runtime/errors.ts';
 import { s3SettingsOf } from '#runtime/objects/s3-settings.ts';
 import { createLog } from '#runtime/observe/log.ts';
 
@@ -36,6 +37,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     uiFolder: options.ui ? uiFolder : path.join(dataFolder, 'no-ui'),
     version: version(),
     log,
+    onFailed: stopping.fail,
   }).catch(async (error: unknown) => {
     // A start that came to nothing leaves nothing behind; what was there before it stays as it was.
     if (made !== undefined) await rm(dataFolder, { recursive: true, force: true });
@@ -51,9 +53,11 @@ export async function runUp(options: UpOptions): Promise<void> {
   const agent = options.withAgent === true ? startLocalAgent({ coordinator, url, dataFolder, level: options.log }) : null;
 
   const signal = await stopping.stopped;
-  process.stderr.write('stopping ...\n');
+  const failed = signal === 'failed';
+  process.stderr.write(failed ? 'the coordinator failed more often than it may restart its parts; stopping ...\n' : 'stopping ...\n');
   await agent?.stop();
   await coordinator.stop();
+  if (failed) throw new GridError('INTERNAL', 'the coordinator gave up', { fix: 'its log names what failed; start it again' });
   process.exitCode = signal === 'SIGINT' ? EXIT.interrupted : EXIT.done;
 }
 

@@ -1,3 +1,4 @@
+import { GridError } from '#runtime/errors.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 import { type Backoff, backoffMs, pause } from './backoff.ts';
@@ -45,6 +46,27 @@ export function isConnectionLost(error: unknown): boolean {
 export function isRetryable(error: unknown): boolean {
   if (Refusal.is(error)) return false;
   return isConnectionLost(error) || causes(error).some(({ code }) => code !== undefined && CONTENTION_STATES.has(code));
+}
+
+/**
+ * What to tell the one who asked: a database that is away is an expected failure, every other error stays as it is.
+ *
+ * For work that keeps no state of its own. An actor that holds what the database said crashes instead, and reads it anew.
+ */
+export function asRefusal(error: unknown): unknown {
+  // An actor that crashed over it starts again on what the database says; its asker hears what a later try can mend.
+  const failure = Refusal.is(error) && error.code === 'ACTOR_CRASHED' ? error.cause : error;
+  if (!isRetryable(failure)) return error;
+  return new GridError('DATABASE', 'the database does not answer right now', { fix: 'try again in a moment', cause: error });
+}
+
+/** Runs `work`; rejects with a refusal when the database is away, see `asRefusal`. */
+export async function refuseWhileAway<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asRefusal(error);
+  }
 }
 
 /** The error, its causes and the members of aggregates (a host with two addresses fails with one), each once. */

@@ -230,7 +230,7 @@ export class Cell extends Runner {
   escalate(error: unknown): void {
     if (this.parent === null) {
       this.#report(error, 'supervision', ENDS);
-      this.kernel.giveUp();
+      this.kernel.giveUp(error);
     } else this.crashed(error, 'supervision');
   }
 

@@ -22,5 +22,5 @@ export interface Kernel {
   hatch(parent: Cell, spec: AnyChildSpec): Cell;
   report(crash: CrashReport): void;
   /** The root's own restart limit was reached: there is no supervisor left to turn to. */
-  giveUp(): void;
+  giveUp(error: unknown): void;
 }

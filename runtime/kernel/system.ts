@@ -22,6 +22,11 @@ export interface SystemOptions {
   readonly tracing?: Tracing;
   /** Told of each crash, after the supervisor has decided. */
   readonly onCrash?: (report: CrashReport) => void;
+  /**
+   * Told once when the top level's restart limit is reached and the system ends by itself: nothing in this process starts it again, so
+   * whoever runs it should end the process.
+   */
+  readonly onGaveUp?: (error: unknown) => void;
   /** Told of code that held the thread for longer than 50 ms. */
   readonly onSlow?: (report: SlowReport) => void;
   /** Told of each message that was not handled. Under overload that is often: count or sample. */
@@ -89,6 +94,7 @@ export function createSystem(options: SystemOptions): System {
       wheel.close();
     }));
   const onSlow = guarded(options.onSlow);
+  const onGaveUp = guarded(options.onGaveUp);
   const CellClass = tracing === undefined ? Cell : TracedCell;
   const kernel: Kernel = {
     host,
@@ -114,8 +120,10 @@ export function createSystem(options: SystemOptions): System {
     tracing: tracing ?? null,
     hatch: (parent, spec) => new CellClass(kernel, parent, spec),
     report: guarded(options.onCrash),
-    giveUp: () => {
+    giveUp: (error) => {
+      if (ended !== null) return;
       void shutdown();
+      onGaveUp(error);
     },
   };
   const root = new CellClass(kernel, null, { id: options.name, actor: ROOT, restart: 'permanent' });

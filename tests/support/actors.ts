@@ -12,6 +12,8 @@ export interface Stage {
   readonly deadLetters: readonly (DeadLetter & { readonly payload: unknown })[];
   /** The crashes since the last call. A test that does not take its crashes fails. */
   readonly takeCrashes: () => readonly CrashReport[];
+  /** What the system ended by itself over. */
+  readonly gaveUp: readonly unknown[];
 }
 
 /** Longer than any shutdown: one `shutdownMs` for each level of the tree. */
@@ -26,14 +28,16 @@ export async function withSystem(play: (stage: Stage) => Promise<void>, options:
   const host = virtualHost(options.seed ?? 1);
   const crashes: CrashReport[] = [];
   const deadLetters: (DeadLetter & { payload: unknown })[] = [];
+  const gaveUp: unknown[] = [];
   const system = createSystem({
     name: 'test',
     host,
     onCrash: (report) => crashes.push(report),
+    onGaveUp: (error) => gaveUp.push(error),
     onDeadLetter: (letter, payload) => deadLetters.push({ ...letter, payload }),
   });
   await host.settle();
-  await play({ host, system, deadLetters, takeCrashes: () => crashes.splice(0) });
+  await play({ host, system, deadLetters, takeCrashes: () => crashes.splice(0), gaveUp });
   await host.settle();
   expect(crashes, 'crashes that the test did not take').toEqual([]);
   expectBalance(system);

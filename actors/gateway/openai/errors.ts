@@ -1,4 +1,5 @@
 import type { Failure } from '#actors/generation/generation.state.ts';
+import { asRefusal } from '#runtime/database/connection-errors.ts';
 import { GridError, isListed, statusOf } from '#runtime/errors.ts';
 import { Refusal } from '#runtime/kernel/errors.ts';
 
@@ -56,7 +57,8 @@ function reply(status: number, code: string | null, message: string, param: stri
 }
 
 /** What is answered to any thrown value. Nothing of a defect is shown but the request's id, which finds it in the log. */
-export function openAiError(error: unknown, requestId: string): OpenAiErrorReply {
+export function openAiError(thrown: unknown, requestId: string): OpenAiErrorReply {
+  const error = asRefusal(thrown);
   if (error instanceof RateLimited && error.admission.limit === 'budget') return reply(429, 'insufficient_quota', error.message);
   if (error instanceof BadChatRequest) return reply(400, error.openAiCode, error.message, error.path ?? null);
   if (isListed(error) && statusOf(error) !== 500) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { isConnectionLost, isRetryable, withDatabaseRetry } from '#runtime/database/connection-errors.ts';
-import { GridError } from '#runtime/errors.ts';
+import { asRefusal, isConnectionLost, isRetryable, refuseWhileAway, withDatabaseRetry } from '#runtime/database/connection-errors.ts';
+import { GridError, statusOf } from '#runtime/errors.ts';
+import { ActorCrashed } from '#runtime/kernel/errors.ts';
 import { virtualHost } from '#runtime/simulation/virtual-host.ts';
 
 function failure(code: string, message = 'failed'): Error {
@@ -110,5 +111,35 @@ describe('withDatabaseRetry', () => {
     };
     await expect(withDatabaseRetry(work, { host, backoff })).rejects.toMatchObject({ code: '23505' });
     expect(tries).toBe(1);
+  });
+});
+
+describe('asRefusal', () => {
+  it.each([
+    failure('ECONNREFUSED'),
+    failure('57P03'),
+    failure('40001'),
+    new Error('wrapped', { cause: failure('ECONNRESET') }),
+    new ActorCrashed('/jobs/1', 'report', failure('57P01')),
+  ])('tells who asked that a later try can succeed: %s', (error) => {
+    const refusal = asRefusal(error);
+    expect(refusal).toMatchObject({ code: 'DATABASE', fix: 'try again in a moment', cause: error });
+    expect(statusOf(refusal)).toBe(503);
+  });
+
+  it.each([
+    failure('42703'),
+    new GridError('NOT_FOUND', 'no job', { cause: failure('ECONNREFUSED') }),
+    new ActorCrashed('/jobs/1', 'report', new TypeError('x is undefined')),
+    'ECONNREFUSED',
+  ])('leaves every other failure as it is: %s', (error) => {
+    expect(asRefusal(error)).toBe(error);
+  });
+
+  it('is what refused work rejects with', async () => {
+    const defect = failure('42703');
+    await expect(refuseWhileAway(() => Promise.reject(failure('ECONNREFUSED')))).rejects.toMatchObject({ code: 'DATABASE' });
+    await expect(refuseWhileAway(() => Promise.reject(defect))).rejects.toBe(defect);
+    await expect(refuseWhileAway(() => Promise.resolve(7))).resolves.toBe(7);
   });
 });

@@ -29,6 +29,22 @@ describe('a restart', () => {
     });
   });
 
+  it('that comes too often at the top ends the system, and whoever runs it is told once', async () => {
+    await withSystem(async (stage) => {
+      const log: string[] = [];
+      const ref = stage.system.spawn({ id: 'a', restart: 'permanent', actor: probeActor({ log }) });
+      for (let times = 1; times <= 6; times++) {
+        await stage.host.advance(1_000);
+        expect(stage.gaveUp).toEqual([]);
+        ref.crash('boom');
+      }
+      await stage.host.settle();
+      expect(stage.gaveUp).toMatchObject([{ name: 'RestartLimitReached' }]);
+      expect(stage.system.inspect()).toMatchObject({ state: 'stopped', children: [] });
+      expect(stage.takeCrashes().filter(({ path }) => path === '/')).toHaveLength(1);
+    });
+  });
+
   it('waits longer each time in a row, and starts from the beginning after a quiet period', async () => {
     await withSystem(async (stage) => {
       const { the } = await family(stage, { intensity: 10, periodMs: 1_000, backoff: { minMs: 10, maxMs: 50, jitter: 0 } }, permanent);
