@@ -29,6 +29,8 @@ const REPORTS: { readonly [T in FromAgent['type']]: Lane } = {
   vote: 'data',
   votes: 'data',
   attemptFailed: 'data',
+  attemptReleased: 'data',
+  drained: 'data',
   offer: 'data',
   checkpoint: 'data',
   modelState: 'control',

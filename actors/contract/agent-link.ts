@@ -145,6 +145,9 @@ export const ModelDelivery = z.strictObject({
 });
 export type ModelDelivery = z.infer<typeof ModelDelivery>;
 
+/** A day: longer than any attempt may take. */
+export const MAX_GRACE_SECONDS = 86_400;
+
 /** Coordinator to agent. */
 export const ToAgent = z.discriminatedUnion('type', [
   RunCommand,
@@ -174,7 +177,8 @@ export const ToAgent = z.discriminatedUnion('type', [
   ComputeMessage,
   ReattachMessage,
   z.strictObject({ type: z.literal('cancelGeneration'), generation: GenerationId }),
-  z.strictObject({ type: z.literal('drain'), on: z.boolean() }),
+  /** `graceSeconds` goes to agents with the feature `drain`, which answer `drained`. */
+  z.strictObject({ type: z.literal('drain'), on: z.boolean(), graceSeconds: z.number().int().min(0).max(MAX_GRACE_SECONDS).optional() }),
 ]);
 export type ToAgent = z.infer<typeof ToAgent>;
 
@@ -243,6 +247,16 @@ export const FromAgent = z.discriminatedUnion('type', [
     shard: z.number().int().nonnegative(),
     reason: z.string().max(2000),
   }),
+  /** Given back unfinished by a machine that drains. Sent only to a coordinator that has given it a grace. */
+  z.strictObject({
+    type: z.literal('attemptReleased'),
+    fence: Fence,
+    job: JobId,
+    shard: z.number().int().nonnegative(),
+    reason: z.string().max(2000),
+  }),
+  /** Nothing runs here and no vote is unsettled. */
+  z.strictObject({ type: z.literal('drained') }),
   /** Asks for leave to store a large output; answered by `upload` (without `put`: it is there already). */
   z.strictObject({ type: z.literal('offer'), fence: Fence, job: JobId, shard: z.number().int().nonnegative(), output: ObjectRef }),
   CheckpointMessage,

@@ -99,6 +99,8 @@ export const DeviceSummary = z.strictObject({
   id: DeviceId,
   name: z.string(),
   state: DeviceState,
+  /** It drains, and nothing is left there: it may be switched off. */
+  drained: z.boolean().optional(),
   /** First 16 hex digits of the SHA-256 of its public key. */
   fingerprint: z.string(),
   os: z.string().nullable(),

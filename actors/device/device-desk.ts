@@ -5,6 +5,7 @@ import { GridError } from '#runtime/errors.ts';
 import type { Clock } from '#runtime/kernel/host.ts';
 
 import { clusterReport } from './cluster-report.ts';
+import { GRACE_SECONDS } from './draining.ts';
 import type { DeviceRef } from './device.protocol.ts';
 import { deviceSummary } from './device-view.ts';
 import type { DeviceDesk, DevicesRef } from './devices.protocol.ts';
@@ -66,13 +67,13 @@ export function createDeviceDesk({ store, devices, placement, clock }: DeviceDes
       const [rows, ledgers] = await Promise.all([store.listDevices(), placement.ledgers(undefined, ASK)]);
       return clusterReport(rows, ledgers);
     },
-    async drain(id, on) {
+    async drain(id, on, graceSeconds = GRACE_SECONDS) {
       const row = await rowOf(id);
       if (row.state === 'revoked') throw new GridError('CONFLICT', `${id} is revoked`, { fix: 'enrol the machine anew' });
       const ref = await devices.find(id, ASK);
       if (ref === null) throw new GridError('CONFLICT', `${id} is not connected: there is nothing to drain`);
       await store.setDeviceState(id, null, on ? 'draining' : 'present', clock.wall());
-      ref.drain(on);
+      ref.drain({ on, graceSeconds });
       return find(id);
     },
     async revoke(id) {

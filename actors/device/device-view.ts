@@ -7,9 +7,10 @@ export interface SessionView {
   readonly running: number;
   readonly load: number | null;
   readonly models: DeviceSummary['models'];
+  readonly drained: boolean;
 }
 
-const ABSENT: SessionView = { running: 0, load: null, models: [] };
+const ABSENT: SessionView = { running: 0, load: null, models: [], drained: false };
 
 /** What people see of a device. Unknown is null, never 0. */
 export function deviceSummary(row: DeviceRow, session: SessionView = ABSENT): DeviceSummary {
@@ -18,6 +19,7 @@ export function deviceSummary(row: DeviceRow, session: SessionView = ABSENT): De
     id: row.id,
     name: row.name,
     state: row.state,
+    ...(session.drained ? { drained: true } : {}),
     fingerprint: fingerprint(row.publicKey),
     os: c?.os ?? null,
     arch: c?.arch ?? null,

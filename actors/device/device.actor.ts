@@ -19,7 +19,8 @@ import { DeviceProtocol } from './device.protocol.ts';
 import { BUSY_LEASE_MS, IDLE_LEASE_MS, isWantedBack, SUSPECT_MS } from './device.state.ts';
 import { deviceSummary } from './device-view.ts';
 import { freeForModels, ModelMemory } from './model-memory.ts';
-import { inParcels } from './parcels.ts';
+import { Draining, GRACE_SECONDS } from './draining.ts';
+import { inRunBatches } from './run-batches.ts';
 import { commandInItsWords, inItsWords } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
 
@@ -92,6 +93,7 @@ export const deviceActor = defineActor({
     });
     const features = new Set(hello.capabilities.features);
     const slots = hello.capabilities.kinds.includes('wasm') ? hello.capabilities.slots : 0;
+    const draining = new Draining(features, row.state === 'draining');
     let load: number | null = null;
     let suspended = false;
     let wantedBack = isWantedBack(hello.vitals);
@@ -106,12 +108,14 @@ export const deviceActor = defineActor({
       ref: context.self,
       capabilities: { ...hello.capabilities, slots },
       vitals: hello.vitals,
-      draining: row.state === 'draining',
+      draining: draining.on,
       held: [...running.values()],
     });
     renewLease();
     if (hello.capabilities.kinds.includes('inference')) args.models().serving(servingDevice());
     if (hello.capabilities.models.length > 0) args.models().offered({ device, ref: context.self, models: hello.capabilities.models });
+    // An agent that was started anew knows nothing of it.
+    if (draining.on) command(draining.turn(true, GRACE_SECONDS));
     args.feed.device(summary());
     context.onStop(end);
     context.showState(() => ({ ...summary(), suspended, attempts: [...running.keys()], sessionEpoch }));
@@ -144,7 +148,8 @@ export const deviceActor = defineActor({
     }
 
     function summary(): DeviceSummary {
-      return deviceSummary(row, { running: running.size, load, models: [...pools.values()].map((p) => p.state) });
+      const drained = draining.isDrained(running.size + generations.size);
+      return deviceSummary(row, { running: running.size, load, models: [...pools.values()].map((p) => p.state), drained });
     }
 
     function changed(): void {
@@ -178,22 +183,10 @@ export const deviceActor = defineActor({
       });
     }
 
-    /** One message for each job; an agent that does not know batches gets them one by one. */
     function sendRuns(): void {
       const waiting = runs;
       runs = [];
-      const batches = Map.groupBy(waiting, ({ job, module, framed }) => `${job} ${module.sha256} ${framed}`);
-      for (const batch of [...batches.values()].flatMap(inParcels)) {
-        const [first] = batch;
-        if (first === undefined) continue;
-        if (!features.has(BATCHES) || batch.length === 1) {
-          for (const one of batch) command(one);
-          continue;
-        }
-        const { partition, job, kind, module, framed, limits } = first;
-        const shards = batch.map(({ type: _t, partition: _p, job: _j, kind: _k, module: _m, framed: _f, limits: _l, ...own }) => own);
-        command({ type: 'runs', partition, job, kind, module, framed, limits, shards });
-      }
+      for (const message of inRunBatches(waiting, features.has(BATCHES))) command(message);
     }
 
     function release(fence: Fence, outcome: 'accepted' | 'failed' | 'none'): Running | undefined {
@@ -275,12 +268,14 @@ export const deviceActor = defineActor({
           return votes(message);
         case 'offer':
           return offer(message);
-        case 'attemptFailed': {
-          const known = release(message.fence, 'failed');
-          if (known === undefined) return;
-          args.jobs().attempt({ job: known.job, index: known.index, fence: known.fence, event: 'failed', reason: message.reason });
-          return;
-        }
+        case 'attemptFailed':
+          return gaveUp(message, 'failed');
+        case 'attemptReleased':
+          // Only who was told to may give work back without it being held against him.
+          return gaveUp(message, draining.on ? 'released' : 'failed');
+        case 'drained':
+          draining.answered();
+          return changed();
         case 'checkpoint': {
           const known = running.get(fenceText(message.fence));
           if (known !== undefined) args.jobs().checkpoint({ job: known.job, index: known.index, device, from: context.self, message });
@@ -297,21 +292,24 @@ export const deviceActor = defineActor({
           return;
         }
         case 'tokens':
-          generations.get(message.generation)?.owner.tokens(message);
-          return;
+          return void generations.get(message.generation)?.owner.tokens(message);
         case 'generationEnded':
           generations.get(message.generation)?.owner.ended(message);
           closeGeneration(message.generation);
           return;
         case 'values':
-          generations.get(message.generation)?.owner.values(message);
-          return;
+          return void generations.get(message.generation)?.owner.values(message);
         case 'reattached':
           // Asked for by nobody yet.
           return;
         default:
           message satisfies never;
       }
+    }
+
+    function gaveUp({ fence, reason }: { readonly fence: Fence; readonly reason: string }, event: 'failed' | 'released'): void {
+      const known = release(fence, event === 'failed' ? 'failed' : 'none');
+      if (known !== undefined) args.jobs().attempt({ job: known.job, index: known.index, fence: known.fence, event, reason });
     }
 
     function notLoaded(model: string, reason: string): void {
@@ -322,7 +320,9 @@ export const deviceActor = defineActor({
 
     function closeGeneration(generation: string): void {
       const known = generations.get(generation);
-      if (generations.delete(generation) && known !== undefined) memory.use(known.model, -1);
+      if (!generations.delete(generation) || known === undefined) return;
+      memory.use(known.model, -1);
+      if (draining.on) changed();
     }
 
     function open(generation: string, owner: GenerationRef, message: Extract<ToAgent, { type: 'generate' | 'compute' }>): void {
@@ -481,9 +481,9 @@ export const deviceActor = defineActor({
         }
         for (const message of batches) tellVotes(message, true);
       },
-      drain(on) {
+      drain({ on, graceSeconds }) {
         row = { ...row, state: on ? 'draining' : 'present' };
-        command({ type: 'drain', on });
+        command(draining.turn(on, graceSeconds));
         for (const { pool } of pools.values()) pool.draining({ device, on });
         if (on) sendAway();
         args.placement().hold({ device, sessionEpoch, why: 'draining', on });

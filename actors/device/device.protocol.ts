@@ -42,7 +42,7 @@ export const DeviceProtocol = protocol('device', {
   compute: tell<{ generation: string; model: string; task: ModelTask; owner: GenerationRef }>(),
   cancelGeneration: tell<string>(),
   reportHeld: tell<string>(),
-  drain: tell<boolean>(),
+  drain: tell<{ on: boolean; graceSeconds: number }>(),
   revoke: tell(),
   summary: ask<void, DeviceSummary>(),
 });

@@ -5,7 +5,7 @@ import type { Vitals } from '#actors/contract/vitals.ts';
  *
  *   enrolled ──first session──▶ present
  *   present ──session ended──▶ absent ──session──▶ present
- *   present ⇄ draining            by people: it finishes what it has and gets nothing new
+ *   present ⇄ draining            by people: it gets nothing new, finishes within a grace or gives back, and says when it is empty
  *   any ──by people──▶ revoked    its key is worth nothing from then on
  *
  * Its session has states of its own: live ⇄ suspended (the socket is lost, the session may be resumed) ──▶ ended.

@@ -31,7 +31,8 @@ export interface DeviceDesk {
   find(device: string): Promise<DeviceSummary>;
   /** The connected devices and their sum. */
   cluster(): Promise<ClusterReport>;
-  drain(device: string, on: boolean): Promise<DeviceSummary>;
+  /** What it runs may take so long to end; then it is given to others. */
+  drain(device: string, on: boolean, graceSeconds?: number): Promise<DeviceSummary>;
   revoke(device: string): Promise<DeviceSummary>;
   trust(device: string): Promise<DeviceTrust>;
   /** Ends a quarantine; the device starts anew with the app. */

@@ -33,6 +33,8 @@ export const shardActor = defineActor({
     const pause = retry === undefined ? {} : { pause: { firstMs: retry.pauseSeconds * 1_000, mostMs: retry.maxPauseSeconds * 1_000 } };
     /** Ends the watch over a live attempt: its session, and its time. */
     const watches = new Map<string, () => void>();
+    /** The newest checkpoint on its way to the record. */
+    let keeping: Promise<void> = Promise.resolve();
 
     function forget(fence: Fence): void {
       const key = fenceText(fence);
@@ -93,11 +95,15 @@ export const shardActor = defineActor({
         keep(fence, device);
       },
       attempt({ fence, event, reason }) {
-        end(fence, event, reason);
+        // Whoever gives it back may have left a checkpoint just now: the next lease shall find it.
+        if (event === 'released') context.pipe(keeping, () => end(fence, event, reason));
+        else end(fence, event, reason);
       },
       checkpoint(event) {
         if (!attempts.has(fenceText(event.message.fence))) return;
-        context.pipe(keepCheckpoint({ services, job, epoch, at: context.clock.wall() }, event), (result) => {
+        const work = keepCheckpoint({ services, job, epoch, at: context.clock.wall() }, event);
+        keeping = work.catch(() => undefined);
+        context.pipe(work, (result) => {
           if (result.ok) return;
           if (isStaleEpoch(result.error)) return context.stop();
           // The attempt goes on without it, and the next one comes soon.

@@ -56,6 +56,7 @@ export const attemptActor = defineActor({
       warn: (error) => args.log.warn({ job, shard, error }, 'a checkpoint was not kept'),
     });
     let uploading = false;
+    let makeCheckpoint = (): void => undefined;
     let finished: { output: ObjectRef; seconds: number } | null = null;
 
     context.onStop(async () => {
@@ -86,6 +87,7 @@ export const attemptActor = defineActor({
         module: command.module.sha256,
         inputDigest: command.inputDigest,
         made: (file: string, steps: number) => void context.self.checkpointMade({ file, steps }),
+        started: (makeOne: () => void) => void (makeCheckpoint = makeOne),
       };
       const from = checkpoint.from === undefined ? null : await fetchCheckpoint(checkpoint.from);
       if (checkpoint.from === undefined || from === null) return args.executor.run({ ...request, checkpoints });
@@ -169,6 +171,9 @@ export const attemptActor = defineActor({
     return {
       checkpointMade(checkpoint) {
         if (finished === null) keeper.made(checkpoint);
+      },
+      checkpointNow() {
+        makeCheckpoint();
       },
       uploadCheckpoint({ sha256, put }) {
         keeper.upload(sha256, put);

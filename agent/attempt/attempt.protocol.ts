@@ -9,6 +9,8 @@ export const AttemptProtocol = protocol('attempt', {
   upload: tell<SignedRequest | null>(),
   /** From its executor: a checkpoint lies in this file. */
   checkpointMade: tell<{ file: string; steps: number }>(),
+  /** A checkpoint is wanted as soon as the module can make one. */
+  checkpointNow: tell(),
   /** The grid's answer to the offer of a checkpoint. */
   uploadCheckpoint: tell<{ sha256: string; put: SignedRequest | null }>(),
   /** A new session of the grid knows nothing of an offer that the old one did not answer. */

@@ -25,6 +25,8 @@ export interface ExecutorCheckpoints {
   inputDigest: string;
   /** The file of a checkpoint to go on from. Refused when it is not one of this module and this input. */
   from?: string;
+  /** It runs, and whoever keeps `makeOne` may ask for a checkpoint out of turn. */
+  started?: (makeOne: () => void) => void;
   /** One lies in the folder, and the last one that was told of is not written any more. */
   made: (file: string, steps: number) => void;
 }

@@ -25,6 +25,7 @@ import type { Log } from '#runtime/observe/log.ts';
 import type { Epochs } from './epochs.ts';
 import type { Journal } from './journal.ts';
 import { createVoteSigner } from '#agent/attempt/vote-signer.ts';
+import { createDrain } from './drain.ts';
 import { inBatches } from './vote-batches.ts';
 import { SessionProtocol } from './session.protocol.ts';
 
@@ -76,6 +77,8 @@ const STOPS_REMEMBERED = 10_000;
 interface HeldAttempt {
   readonly ref: AttemptRef;
   readonly fence: Fence;
+  readonly job: string;
+  readonly shard: number;
 }
 
 export const sessionActor = defineActor({
@@ -95,6 +98,19 @@ export const sessionActor = defineActor({
     let beats = 0;
     let vitals = args.vitals;
     const signer = createVoteSigner({ key: args.key, slots: args.capabilities.slots, after: (ms, run) => context.after(ms, run) });
+
+    const drain = createDrain({
+      now: () => context.clock.now(),
+      after: (ms, run) => context.after(ms, run),
+      unfinished: () => attempts.size + journal.pending().length,
+      close: () => {
+        for (const { ref } of attempts.values()) ref.checkpointNow();
+      },
+      release: () => {
+        for (const held of attempts.values()) giveBack(held, 'the machine is drained and its grace is over');
+      },
+      drained: () => void send({ type: 'drained' }),
+    });
 
     const models: ModelsRef = context.spawn({
       id: 'models',
@@ -177,6 +193,7 @@ export const sessionActor = defineActor({
     async function run(command: RunCommand): Promise<void> {
       const key = fenceText(command.fence);
       if (attempts.has(key) || stoppedEarly.delete(key)) return;
+      if (drain.on) return giveBack(command, 'the machine drains and takes nothing new');
       if (!(await epochs.admit(command.partition, command.fence.epoch))) {
         log.warn({ fence: key, partition: command.partition }, 'command of a lower epoch refused');
         return;
@@ -202,7 +219,7 @@ export const sessionActor = defineActor({
         },
       });
       const { fence, job, shard } = command;
-      attempts.set(key, { ref, fence });
+      attempts.set(key, { ref, fence, job, shard });
       // A crash of the attempt's actor is a failed attempt, never a silent one.
       context.watch(ref, ({ reason }) => {
         if (reason === 'crashed' && attempts.has(key))
@@ -214,6 +231,18 @@ export const sessionActor = defineActor({
       const key = fenceText(fence);
       if (!attempts.delete(key)) return;
       await context.stopChild(`attempt-${key}`);
+      drain.check();
+    }
+
+    /** Its shard goes on elsewhere, from its last checkpoint when there is one. */
+    function giveBack({ fence, job, shard }: Omit<HeldAttempt, 'ref'>, reason: string): void {
+      send({ type: 'attemptReleased', fence, job, shard, reason });
+      const key = fenceText(fence);
+      if (!attempts.delete(key)) return;
+      context.pipe(context.stopChild(`attempt-${key}`), (ended) => {
+        if (!ended.ok) throw ended.error;
+        drain.check();
+      });
     }
 
     /** The stop goes by the link's quick lane: its command may still be on the way. */
@@ -229,6 +258,7 @@ export const sessionActor = defineActor({
       sent.delete(fenceText(fence));
       await stopAttempt(fence);
       await journal.settle(fence);
+      drain.check();
     }
 
     async function obey(message: ToAgent): Promise<void> {
@@ -284,7 +314,10 @@ export const sessionActor = defineActor({
           models.cancel(message.generation);
           return;
         case 'drain':
-          log.info({ on: message.on }, 'drain');
+          log.info({ on: message.on, graceSeconds: message.graceSeconds }, 'drain');
+          // A coordinator that gives no grace would not understand the answers: it sends nothing new and waits.
+          if (message.on && message.graceSeconds !== undefined) drain.begin(message.graceSeconds * 1_000);
+          else drain.end();
           return;
         default:
           message satisfies never;
@@ -326,7 +359,10 @@ export const sessionActor = defineActor({
         send({ type: 'offer', ...offer });
       },
       checkpoint(message) {
-        if (attempts.has(fenceText(message.fence))) send(message);
+        const held = attempts.get(fenceText(message.fence));
+        if (held === undefined) return;
+        send(message);
+        if (drain.closing && message.event === 'stored') giveBack(held, 'the machine is drained; it left a checkpoint');
       },
       async finished(vote) {
         // The lease may have been taken back while the last byte was written.
@@ -339,6 +375,7 @@ export const sessionActor = defineActor({
       failed({ fence, job, shard, reason }) {
         if (!attempts.delete(fenceText(fence))) return;
         send({ type: 'attemptFailed', fence, job, shard, reason });
+        drain.check();
       },
       send(message) {
         send(message);

@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 
 import type { DeviceSummary, DeviceTrust } from '#actors/contract/live.ts';
+import { MAX_GRACE_SECONDS } from '#actors/contract/agent-link.ts';
+import { GRACE_SECONDS } from '#actors/device/draining.ts';
 import type { GridClient } from '#bin/client/grid-client.ts';
 import { say, sayJson, sayTable } from '#bin/client/print.ts';
 
 import { withGrid } from './job-commands.ts';
-import { clientOf, type GridOptions } from './settings.ts';
+import { clientOf, parseWhole, type GridOptions } from './settings.ts';
 
 const GIB = 1024 ** 3;
 
@@ -19,7 +21,7 @@ function sayDevices(devices: readonly DeviceSummary[]): void {
     devices.map((d) => [
       d.id,
       d.name,
-      d.state,
+      d.drained === true ? 'drained' : d.state,
       d.os === null ? null : `${d.os}-${d.arch}`,
       d.cores,
       gib(d.memoryBytes),
@@ -84,12 +86,20 @@ export function deviceCommands(program: Command): void {
     else sayTrust(trust);
   });
 
+  withGrid(program.command('drain').argument('<id>').description('let a device finish what it has and give it nothing new'))
+    .option('--grace <seconds>', 'how long what it runs may take; the rest is left to others, from its checkpoints', String(GRACE_SECONDS))
+    .action(async (id: string, options: GridOptions & { grace: string }) => {
+      const graceSeconds = parseWhole(options.grace, '--grace', 0, MAX_GRACE_SECONDS);
+      const device = (await clientOf(options).post(`/api/devices/${encodeURIComponent(id)}/drain`, { graceSeconds })) as DeviceSummary;
+      if (options.json) sayJson(device);
+      else sayDevices([device]);
+    });
+
   const about = {
-    drain: 'let a device finish what it has and give it nothing new',
     undrain: 'give a drained device work again',
     revoke: 'shut a device out: its key is worth nothing from now on',
   };
-  for (const action of ['drain', 'undrain', 'revoke'] as const) {
+  for (const action of ['undrain', 'revoke'] as const) {
     withGrid(program.command(action).argument('<id>').description(about[action])).action(async (id: string, options: GridOptions) => {
       const device = await clientOf(options).deviceAction(id, action);
       if (options.json) sayJson(device);

@@ -53,6 +53,7 @@ export function simulatedAttempt(world: AttemptWorld): ActorDefinition<typeof At
 
       return {
         checkpointMade: () => undefined,
+        checkpointNow: () => undefined,
         uploadCheckpoint: () => undefined,
         offerAgain() {
           if (finished !== null && !uploading) owner.offer({ fence, job, shard, output: finished.output });

@@ -1,12 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
+import { MAX_GRACE_SECONDS } from '#actors/contract/agent-link.ts';
 import { DeviceId, Sha256 } from '#actors/contract/primitives.ts';
 
 import { authenticate, bearerOf, parse, requireAdmin } from '../door.ts';
 import type { GatewayArgs } from '../gateway.ts';
 
 const ById = z.object({ id: DeviceId });
+const DrainOrder = z.strictObject({ graceSeconds: z.number().int().min(0).max(MAX_GRACE_SECONDS).optional() });
 const OfApp = z.strictObject({ app: Sha256 });
 
 export function deviceRoutes(app: FastifyInstance, { tenants, deviceDesk }: GatewayArgs): void {
@@ -25,15 +27,16 @@ export function deviceRoutes(app: FastifyInstance, { tenants, deviceDesk }: Gate
     return deviceDesk.cluster();
   });
 
-  for (const [action, on] of [
-    ['drain', true],
-    ['undrain', false],
-  ] as const) {
-    app.post(`/api/devices/:id/${action}`, async (request) => {
-      requireAdmin(await authenticate(tenants, bearerOf(request)));
-      return deviceDesk.drain(parse(ById, request.params).id, on);
-    });
-  }
+  app.post('/api/devices/:id/drain', async (request) => {
+    requireAdmin(await authenticate(tenants, bearerOf(request)));
+    const { graceSeconds } = parse(DrainOrder, request.body ?? {});
+    return deviceDesk.drain(parse(ById, request.params).id, true, graceSeconds);
+  });
+
+  app.post('/api/devices/:id/undrain', async (request) => {
+    requireAdmin(await authenticate(tenants, bearerOf(request)));
+    return deviceDesk.drain(parse(ById, request.params).id, false);
+  });
 
   app.get('/api/devices/:id/trust', async (request) => {
     await authenticate(tenants, bearerOf(request));

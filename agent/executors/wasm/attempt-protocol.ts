@@ -1,4 +1,7 @@
-/** What the agent tells an executor's child: one line of JSON on its standard input, which then stays open. */
+/**
+ * What the agent tells an executor's child: one line of JSON on its standard input, which then stays open. Every line after it asks for
+ * a checkpoint as soon as one can be made.
+ */
 export interface AttemptRequest {
   modulePath: string;
   args: string[];

@@ -14,6 +14,8 @@ interface Streams {
   readonly stdout: ReturnType<typeof fileSink>;
   /** Descriptor of the output's file. */
   readonly output: number;
+  /** Shared with another thread: 1 when one is wanted before its time. */
+  readonly wanted: Int32Array<SharedArrayBuffer>;
 }
 
 /**
@@ -22,11 +24,12 @@ interface Streams {
  * @throws CheckpointRefused when the one to begin from is no good; nothing was written then
  */
 export function checkpointsOf(request: AttemptRequest, order: CheckpointOrder, streams: Streams): Checkpoints {
-  const { stdin, stdout, output } = streams;
+  const { stdin, stdout, output, wanted } = streams;
   let made = 0;
   let last = performance.now();
   const between: WasiRun['between'] = ({ steps, memory, save, nanoseconds, random }) => {
-    if (save === null || performance.now() - last < order.everyMs) return;
+    if (save === null || (performance.now() - last < order.everyMs && Atomics.load(wanted, 0) === 0)) return;
+    Atomics.store(wanted, 0, 0);
     save();
     stdout.flush();
     const state = { steps, inputRead: stdin.position(), nanoseconds, random };

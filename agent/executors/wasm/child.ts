@@ -40,7 +40,8 @@ function runModule(request: AttemptRequest, stderr: ReturnType<typeof logSink>):
   const output = openSync(request.outputPath, request.checkpoints === undefined ? 'wx' : 'wx+', 0o600);
   const stdout = fileSink(output, request.outputMiB * 1024 * 1024);
   const stdin = fileSource(input);
-  const run: Checkpoints = request.checkpoints === undefined ? {} : checkpointsOf(request, request.checkpoints, { stdin, stdout, output });
+  const run: Checkpoints =
+    request.checkpoints === undefined ? {} : checkpointsOf(request, request.checkpoints, { stdin, stdout, output, wanted });
   const code = runWasi(new WebAssembly.Module(verdict.module), request.args, { stdin, stdout, stderr }, run);
   stdout.flush();
   closeSync(output);
@@ -64,7 +65,8 @@ function failure(what: string, log: string): AttemptVerdict {
   return { ok: false, reason: oneLine(tail === '' ? what : `${what}; its stderr ends: ${tail}`) };
 }
 
-const lifeline = new Worker(new URL('lifeline.ts', import.meta.url), { env: {} });
+const wanted = new Int32Array(new SharedArrayBuffer(4));
+const lifeline = new Worker(new URL('lifeline.ts', import.meta.url), { env: {}, workerData: wanted.buffer });
 lifeline.once('message', (request: AttemptRequest) => {
   writeSync(VERDICT, `${JSON.stringify(attempt(request))}\n`);
   process.exit(0);

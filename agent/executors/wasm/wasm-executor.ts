@@ -79,6 +79,9 @@ async function runChild(host: ExecutorHost, request: ExecutorRequest): Promise<A
   // A child that dies early breaks this pipe; its end is reported below.
   child.stdin?.on('error', () => undefined);
   child.stdin?.write(`${JSON.stringify(attemptOf(request))}\n`);
+  request.checkpoints?.started?.(() => {
+    if (child.stdin?.writable === true) child.stdin.write('\n');
+  });
   return new Promise((resolve) => {
     const settle = (how: string): void => {
       timer.cancel();
@@ -104,7 +107,7 @@ function attemptOf({ modulePath, args, inputPath, outputPath, limits, checkpoint
   const { memoryMiB, outputMiB } = limits;
   const request = { modulePath, args, inputPath, outputPath, memoryMiB, outputMiB };
   if (checkpoints === undefined) return { ...request, processMiB: memoryMiB + PROCESS_OVERHEAD_MIB };
-  const { made: _made, ...order } = checkpoints;
+  const { made: _made, started: _started, ...order } = checkpoints;
   // A checkpoint is put together in memory, and so is one that is read.
   return { ...request, processMiB: 4 * (memoryMiB + outputMiB) + PROCESS_OVERHEAD_MIB, checkpoints: order };
 }

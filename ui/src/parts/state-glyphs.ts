@@ -41,7 +41,8 @@ export function glyphOfDevice(state: DeviceState, running: number): GlyphKind {
 }
 
 /** What people call the state: `present` says too little. */
-export function deviceWord(state: DeviceState, running: number): string {
+export function deviceWord(state: DeviceState, running: number, drained = false): string {
+  if (drained) return 'drained';
   if (state === 'present') return running > 0 ? 'busy' : 'idle';
   return state === 'enrolled' ? 'never seen' : state;
 }

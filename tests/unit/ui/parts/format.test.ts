@@ -107,6 +107,7 @@ describe('glyphs', () => {
       'absent',
       'never seen',
     ]);
+    expect([deviceWord('draining', 1), deviceWord('draining', 0, true)]).toEqual(['draining', 'drained']);
   });
   it('draws each state of a job in its own way', () => {
     const states = ['queued', 'running', 'paused', 'sealing', 'done', 'failed', 'cancelled'] as const;

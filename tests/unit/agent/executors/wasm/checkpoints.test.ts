@@ -96,6 +96,12 @@ describe('checkpoints of a module that runs in steps', () => {
     expect((await walk({ everyMs: 3_600_000 })).made).toEqual([]);
   });
 
+  it('are made before it is time when somebody asks, once for each time', async () => {
+    const asked = await walk({ everyMs: 3_600_000, started: (makeOne) => makeOne() });
+    expect(asked.made).toHaveLength(1);
+    expect(asked.output).toBe((await walk()).output);
+  });
+
   it.each<[string, RegExp, (bytes: Buffer) => Buffer]>([
     ['with a changed byte', /damaged/, (b) => (b.writeUInt8((b[2_000] ?? 0) ^ 1, 2_000), b)],
     ['cut short', /damaged/, (b) => b.subarray(0, -1)],
