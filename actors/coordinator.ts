@@ -163,7 +163,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       randomBytes: (length) => randomBytes(length),
       peers: { ...joined, owned: cluster.owned, publish: (name, ref, protocol) => cluster.actors.publish(name, ref, protocol) },
     });
-    const { tenants, models, usageLog, jobs, devices, placement, allJobs, allDevices } = grid;
+    const { tenants, usageLog, jobs, devices, placement, allJobs, allDevices, allModels } = grid;
     const hub = system.spawn({
       id: 'hub',
       actor: hubActor,
@@ -174,7 +174,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         folder: path.join(dataFolder, 'downloads'),
         hubUrl: options.modelHubUrl,
         randomId: randomUUID,
-        models: () => models,
+        models: () => allModels,
       },
     });
     const keeper = system.spawn({ id: 'keeper', actor: keeperActor, restart: 'permanent', args: { services, holder: coordinatorId } });
@@ -188,7 +188,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       devices,
       deviceDesk: createDeviceDesk({ store, devices: allDevices, placement, clock: host.clock }),
       tenants,
-      models,
+      models: allModels,
       usageLog,
       hub,
       keeper,

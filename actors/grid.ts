@@ -13,7 +13,8 @@ import { jobsRouterActor } from '#actors/job/jobs-router.actor.ts';
 import { usageActor } from '#actors/generation/usage.actor.ts';
 import type { UsageRef } from '#actors/generation/usage.protocol.ts';
 import { modelPoolActor } from '#actors/model-pool/model-pool.actor.ts';
-import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import { ModelsProtocol, type ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
+import { modelsRouterActor } from '#actors/model-pool/models-router.actor.ts';
 import { modelsActor } from '#actors/model-pool/models.actor.ts';
 import { placementActor } from '#actors/placement/placement.actor.ts';
 import { PlacementProtocol, type PlacementRef } from '#actors/placement/placement.protocol.ts';
@@ -41,6 +42,7 @@ export interface GridRefs {
   /** Those of all coordinators; of one that is alone the same. */
   readonly allJobs: JobsRef;
   readonly allDevices: DevicesRef;
+  readonly allModels: ModelsRef;
 }
 
 /** The other coordinators, and what these may know of this one. */
@@ -100,8 +102,16 @@ export function spawnGrid(system: System, { services, audience, randomBytes, pee
   });
   allJobs = jobs;
   allDevices = devices;
+  let allModels: ModelsRef = models;
   if (peers !== undefined) {
     peers.publish('devices', devices, DevicesProtocol);
+    peers.publish('models', models, ModelsProtocol);
+    allModels = system.spawn({
+      id: 'models-router',
+      actor: modelsRouterActor,
+      restart: 'permanent',
+      args: { cluster: peers, local: models },
+    });
     allJobs = system.spawn({ id: 'jobs-router', actor: jobsRouterActor, restart: 'permanent', args: { cluster: peers, local: jobs } });
     allDevices = system.spawn({
       id: 'devices-router',
@@ -110,7 +120,7 @@ export function spawnGrid(system: System, { services, audience, randomBytes, pee
       args: { cluster: peers, local: devices },
     });
   }
-  return { tenants, feed, models, usageLog, placement, jobs, devices, allJobs, allDevices };
+  return { tenants, feed, models, usageLog, placement, jobs, devices, allJobs, allDevices, allModels };
 }
 
 /** What jobs and devices say to the feed and to placement is for all coordinators. */

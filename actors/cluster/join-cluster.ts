@@ -3,8 +3,10 @@ import { hostname } from 'node:os';
 import { WebSocket } from 'ws';
 
 import { DeviceProtocol } from '#actors/device/device.protocol.ts';
+import { GenerationProtocol } from '#actors/generation/generation.protocol.ts';
 import { JobProtocol } from '#actors/job/job.protocol.ts';
 import { JobsProtocol, type JobsRef } from '#actors/job/jobs.protocol.ts';
+import { ModelPoolProtocol } from '#actors/model-pool/model-pool.protocol.ts';
 import { PARTITIONS } from '#actors/store/store.ts';
 import { askByName, tellByName } from '#runtime/cluster/call.ts';
 import { createCluster, type Cluster } from '#runtime/cluster/cluster.ts';
@@ -77,7 +79,7 @@ export function joinCluster(options: JoinClusterOptions): JoinedCluster {
     key,
     partitions: PARTITIONS,
     hosts: new Map([[JOB, jobHost]]),
-    protocols: [DeviceProtocol, JobProtocol],
+    protocols: [DeviceProtocol, GenerationProtocol, JobProtocol, ModelPoolProtocol],
     dial,
     log,
     // What the other one told jobs here may have been lost: the store knows what there is, and devices say it again.

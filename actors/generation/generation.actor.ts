@@ -55,6 +55,8 @@ interface Attempt {
   readonly id: string;
   readonly device: string;
   readonly ref: DeviceRef;
+  /** Who gave it, and gets it back. */
+  readonly pool: ModelPoolRef;
   /** It is to be left as soon as another replica is found. */
   leaving: boolean;
   heard: boolean;
@@ -125,14 +127,14 @@ export const generationActor = defineActor({
     function drop(cancel: boolean): void {
       if (attempt === null) return;
       if (cancel) attempt.ref.cancelGeneration(attempt.id);
-      pool.release({ device: attempt.device, owner: context.self, tokens: told() });
+      attempt.pool.release({ device: attempt.device, owner: context.self, tokens: told() });
       attempt = null;
     }
 
-    function begin(device: string, ref: DeviceRef): void {
+    function begin(device: string, ref: DeviceRef, from: ModelPoolRef): void {
       attempts += 1;
       const id = attempts === 1 ? generation : args.attemptId();
-      attempt = { id, device, ref, leaving: false, heard: false };
+      attempt = { id, device, ref, pool: from, leaving: false, heard: false };
       watchSilence(limits.firstTokenMs);
       sink.started(device);
       const owner = context.self;
@@ -213,7 +215,7 @@ export const generationActor = defineActor({
       replica(found) {
         seeking = false;
         const surplus = over || (attempt !== null && !attempt.leaving);
-        if (surplus) return void pool.release({ device: found.device, owner: context.self, tokens: 0, unused: true });
+        if (surplus) return void found.pool.release({ device: found.device, owner: context.self, tokens: 0, unused: true });
         if (attempt !== null) {
           moves += 1;
           args.services.log.info(
@@ -222,7 +224,7 @@ export const generationActor = defineActor({
           );
         }
         drop(true);
-        begin(found.device, found.ref);
+        begin(found.device, found.ref, found.pool);
       },
       noReplica(error) {
         seeking = false;

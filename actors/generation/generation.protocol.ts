@@ -1,5 +1,6 @@
 import type { FromAgent } from '#actors/contract/agent-link.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
+import type { ModelPoolRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { GridError } from '#runtime/errors.ts';
 import { protocol, tell } from '#runtime/kernel/protocol.ts';
 import type { Ref } from '#runtime/kernel/ref.ts';
@@ -9,7 +10,7 @@ type Message<T extends FromAgent['type']> = Omit<Extract<FromAgent, { type: T }>
 /** One open completion: lives where the client's connection ends, owns the token log. */
 export const GenerationProtocol = protocol('generation', {
   /** From the ModelPoolActor: where to generate, or why nowhere. */
-  replica: tell<{ device: string; ref: DeviceRef }>(),
+  replica: tell<{ device: string; ref: DeviceRef; pool: ModelPoolRef }>(),
   noReplica: tell<GridError>(),
   tokens: tell<Message<'tokens'>>(),
   values: tell<Message<'values'>>(),

@@ -8,6 +8,7 @@ import { GridError } from '#runtime/errors.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { FairQueue } from './fair-queue.ts';
+import { acquireAny } from './pool-choice.ts';
 import { ModelPoolProtocol, type Acquirer, type PoolReport, type ServingDevice } from './model-pool.protocol.ts';
 import { bestCandidate, bestFor, loadable, RETRY_MS, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
 import { WarmPrompts } from './warm-prompts.ts';
@@ -52,6 +53,7 @@ export const modelPoolActor = defineActor({
     const replicas = new Map<string, Entry>();
     const queue = new FairQueue<Acquirer>();
     const active = new Map<GenerationRef, Active>();
+    const watched = new Set<GenerationRef>();
 
     context.showState(() => ({
       model: model.name,
@@ -190,7 +192,7 @@ export const modelPoolActor = defineActor({
         if (ready) wantsSlot ??= next;
         else if (startLoad(next.exclude) === 'nowhere') {
           queue.shift(key);
-          next.owner.noReplica(whyNot());
+          if (!acquireAny(next, next.elsewhere ?? [])) next.owner.noReplica(whyNot());
           return true;
         }
       }
@@ -200,12 +202,37 @@ export const modelPoolActor = defineActor({
 
     function admit({ owner, key, prompt }: Acquirer, entry: Entry): void {
       // A generation that its client left meanwhile takes no replica.
-      if (owner.replica({ device: entry.device, ref: entry.ref }) !== 'accepted') return;
+      if (owner.replica({ device: entry.device, ref: entry.ref, pool: context.self }) !== 'accepted') return;
       entry.active += 1;
       if (prompt !== undefined && prompt.length > 0) entry.warm.used(prompt);
       // One that is about to leave a device holds a slot there until it has let go: the newer one counts.
       active.set(owner, { owner, key, device: entry.device, leaving: false });
+      // One that ends without giving back, as with its coordinator, holds no slot for ever.
+      if (!watched.has(owner)) {
+        watched.add(owner);
+        context.watch(owner, () => {
+          watched.delete(owner);
+          const left = active.get(owner);
+          if (left !== undefined) giveBack(left.device, owner, 0);
+        });
+      }
       queue.charge(key, 1);
+    }
+
+    /** `tokens`: null when the slot was not used at all. */
+    function giveBack(device: string, owner: GenerationRef, tokens: number | null): void {
+      const entry = replicas.get(device);
+      if (entry !== undefined) {
+        entry.active = Math.max(0, entry.active - 1);
+        entry.usedAt = context.clock.now();
+        releaseDrained(entry);
+      }
+      const known = active.get(owner);
+      if (known?.device === device) {
+        active.delete(owner);
+        if (tokens !== null) queue.charge(known.key, tokens);
+      }
+      serve();
     }
 
     function preemptFor({ key, exclude }: Acquirer): void {
@@ -264,20 +291,7 @@ export const modelPoolActor = defineActor({
       abandon(owner) {
         queue.remove((acquirer) => acquirer.owner === owner);
       },
-      release({ device, owner, tokens, unused = false }) {
-        const entry = replicas.get(device);
-        if (entry !== undefined) {
-          entry.active = Math.max(0, entry.active - 1);
-          entry.usedAt = context.clock.now();
-          releaseDrained(entry);
-        }
-        const known = active.get(owner);
-        if (known?.device === device) {
-          active.delete(owner);
-          if (!unused) queue.charge(known.key, tokens);
-        }
-        serve();
-      },
+      release: ({ device, owner, tokens, unused = false }) => giveBack(device, owner, unused ? null : tokens),
       stored(row) {
         stored = row;
         serve();

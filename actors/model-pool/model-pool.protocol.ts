@@ -30,6 +30,8 @@ export interface Acquirer {
   readonly exclude: readonly string[];
   /** How its prompt begins: a replica that knows the beginning is better. */
   readonly prompt?: PromptChain | undefined;
+  /** Pools of the same model on other coordinators, asked in turn when this one has no replica to give. */
+  readonly elsewhere?: readonly ModelPoolRef[];
 }
 
 export interface PoolReport {
