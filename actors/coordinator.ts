@@ -9,6 +9,8 @@ import type { Audience } from '#actors/feed/feed.actor.ts';
 import { createGateway } from '#actors/gateway/gateway.ts';
 import { spawnGrid } from '#actors/grid.ts';
 import { generationActor } from '#actors/generation/generation.actor.ts';
+import type { Revive } from '#actors/generation/revive.ts';
+import { revivedGenerationActor } from '#actors/generation/revived-generation.actor.ts';
 import { hubActor } from '#actors/hub/hub.actor.ts';
 import { createJobDesk } from '#actors/job/job-desk.ts';
 import { keeperActor } from '#actors/keeper/keeper.actor.ts';
@@ -157,9 +159,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       device: (device) => hall.device(device),
     };
 
+    let revive: Revive = () => null;
     const grid = spawnGrid(system, {
       services,
       audience,
+      revive: (found) => revive(found),
       randomBytes: (length) => randomBytes(length),
       peers: { ...joined, owned: cluster.owned, publish: (name, ref, protocol) => cluster.actors.publish(name, ref, protocol) },
     });
@@ -200,6 +204,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           restart: 'temporary',
           args: { ...args, services, usageLog, attemptId: randomUUID },
         }),
+      revive: (args) =>
+        system.spawn({
+          actor: revivedGenerationActor,
+          restart: 'temporary',
+          args: { ...args, services, usageLog, attemptId: randomUUID },
+        }),
       serveObject,
       acceptPeer: (socket) => cluster.accept(socket),
       uiFolder: options.uiFolder,
@@ -209,7 +219,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     });
     stops.push({ part: 'doors', end: () => gateway.close() });
     stops.push({ part: 'database watch', end: database.onBack(() => void jobs.reload()) });
-    hall = gateway.audience;
+    ({ audience: hall, revive } = gateway);
 
     const firstKey = await createFirstKey(tenants);
     await gateway.listen(options.listen, options.port);

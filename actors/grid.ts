@@ -10,6 +10,7 @@ import { jobActor } from '#actors/job/job.actor.ts';
 import { jobsActor } from '#actors/job/jobs.actor.ts';
 import type { JobsRef } from '#actors/job/jobs.protocol.ts';
 import { jobsRouterActor } from '#actors/job/jobs-router.actor.ts';
+import type { Revive } from '#actors/generation/revive.ts';
 import { usageActor } from '#actors/generation/usage.actor.ts';
 import type { UsageRef } from '#actors/generation/usage.protocol.ts';
 import { modelPoolActor } from '#actors/model-pool/model-pool.actor.ts';
@@ -55,13 +56,15 @@ export interface GridPeers extends GridCluster {
 export interface GridArgs {
   readonly services: Services;
   readonly audience: Audience;
+  /** Undefined: nobody wants what a coordinator before this one had begun. */
+  readonly revive?: Revive;
   readonly randomBytes: (length: number) => Uint8Array;
   /** Undefined: this coordinator is alone, and every partition of the services is its own. */
   readonly peers?: GridPeers;
 }
 
 /** Starts the actors and makes them known to each other: the one place where definitions meet. */
-export function spawnGrid(system: System, { services, audience, randomBytes, peers }: GridArgs): GridRefs {
+export function spawnGrid(system: System, { services, audience, randomBytes, peers, revive = () => null }: GridArgs): GridRefs {
   // Placement tells jobs about leases, jobs wake placement, devices tell both: each is reached through a thunk.
   let allJobs: JobsRef;
   let allDevices: DevicesRef;
@@ -98,6 +101,7 @@ export function spawnGrid(system: System, { services, audience, randomBytes, pee
       placement: () => placement,
       models: () => models,
       feed: wide?.feed ?? feed,
+      revive,
     },
   });
   allJobs = jobs;

@@ -129,13 +129,16 @@ const requestFields = {
 export const GenerationRequest = z.strictObject(requestFields);
 export type GenerationRequest = z.infer<typeof GenerationRequest>;
 
+/** Characters. */
+export const MOST_NOTE = 100_000;
+
 export const GenerateMessage = z.strictObject({
   type: z.literal('generate'),
   generation: GenerationId,
   model: z.string().min(1).max(120),
   ...requestFields,
   /** Whatever the coordinator wants to read again after a restart of its own. The agent keeps it with the answer's log. */
-  note: z.string().max(100_000).optional(),
+  note: z.string().max(MOST_NOTE).optional(),
 });
 
 /**
@@ -144,8 +147,14 @@ export const GenerateMessage = z.strictObject({
  */
 export const ReattachMessage = z.strictObject({ type: z.literal('reattach'), generation: GenerationId });
 
-/** Answers a `reattach`, before the tokens. */
-export const ReattachedMessage = z.strictObject({ type: z.literal('reattached'), generation: GenerationId, note: z.string().max(100_000) });
+/** Answers a `reattach`, before the tokens: all that another device needs to go on, should this one be lost after all. */
+export const ReattachedMessage = z.strictObject({
+  type: z.literal('reattached'),
+  generation: GenerationId,
+  model: z.string().min(1).max(120),
+  request: GenerationRequest,
+  note: z.string().max(MOST_NOTE),
+});
 
 const Input = z.union([Text, z.array(Token).min(1).max(1_000_000)]);
 

@@ -3,9 +3,8 @@ import type { AgentHello, FromAgent, RunCommand, ToAgent, VoteMessage, VotesMess
 import type { DeviceSummary } from '#actors/contract/live.ts';
 import { fenceText, type Fence } from '#actors/contract/primitives.ts';
 import type { Vitals } from '#actors/contract/vitals.ts';
-import type { GenerationFailure } from '#actors/contract/generation.ts';
 import type { FeedRef } from '#actors/feed/feed.protocol.ts';
-import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { Revive } from '#actors/generation/revive.ts';
 import type { AttemptEvent, JobsRef } from '#actors/job/jobs.protocol.ts';
 import type { ModelPoolRef, ModelsRef, ServingDevice } from '#actors/model-pool/model-pool.protocol.ts';
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
@@ -20,8 +19,9 @@ import { BUSY_LEASE_MS, IDLE_LEASE_MS, isWantedBack, SUSPECT_MS } from './device
 import { deviceSummary } from './device-view.ts';
 import { freeForModels, ModelMemory } from './model-memory.ts';
 import { Draining, GRACE_SECONDS } from './draining.ts';
+import { OpenGenerations, refuse } from './open-generations.ts';
 import { inRunBatches } from './run-batches.ts';
-import { commandInItsWords, inItsWords } from './spoken-version.ts';
+import { commandInItsWords, GENERATION_2, inItsWords } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
 
 export interface DeviceArgs {
@@ -34,6 +34,7 @@ export interface DeviceArgs {
   readonly placement: () => PlacementRef;
   readonly models: () => ModelsRef;
   readonly feed: FeedRef;
+  readonly revive: Revive;
 }
 
 /** The job that a slot was leased for may be starting anew; after this long its slot serves others. */
@@ -79,7 +80,10 @@ export const deviceActor = defineActor({
     let isShown = true;
     /** Votes of an earlier session that may come once more, because nobody knows whether they arrived. */
     const resent = new Set(hello.held.map(fenceText));
-    const generations = new Map<string, { readonly owner: GenerationRef; readonly model: string }>();
+    const generations = new OpenGenerations((model, by) => {
+      memory.use(model, by);
+      if (by < 0 && draining.on) changed();
+    });
     const pools = new Map<string, { pool: ModelPoolRef; state: DeviceSummary['models'][number]; order: ToAgent }>();
     const gpuBytes = hello.capabilities.gpus.reduce((sum, gpu) => sum + gpu.memoryBytes, 0);
     let jobBytes = 0;
@@ -116,6 +120,7 @@ export const deviceActor = defineActor({
     if (hello.capabilities.models.length > 0) args.models().offered({ device, ref: context.self, models: hello.capabilities.models });
     // An agent that was started anew knows nothing of it.
     if (draining.on) command(draining.turn(true, GRACE_SECONDS));
+    for (const generation of hello.generations ?? []) command({ type: 'reattach', generation });
     args.feed.device(summary());
     context.onStop(end);
     context.showState(() => ({ ...summary(), suspended, attempts: [...running.keys()], sessionEpoch }));
@@ -292,16 +297,11 @@ export const deviceActor = defineActor({
           return;
         }
         case 'tokens':
-          return void generations.get(message.generation)?.owner.tokens(message);
         case 'generationEnded':
-          generations.get(message.generation)?.owner.ended(message);
-          closeGeneration(message.generation);
-          return;
         case 'values':
-          return void generations.get(message.generation)?.owner.values(message);
+          return generations.report(message);
         case 'reattached':
-          // Asked for by nobody yet.
-          return;
+          return takeUp(message);
         default:
           message satisfies never;
       }
@@ -312,29 +312,18 @@ export const deviceActor = defineActor({
       if (known !== undefined) args.jobs().attempt({ job: known.job, index: known.index, fence: known.fence, event, reason });
     }
 
+    /** An answer that a coordinator before this one had begun here. */
+    function takeUp(message: Extract<FromAgent, { type: 'reattached' }>): void {
+      const { generation, model } = message;
+      const owner = args.revive({ message, device, ref: context.self });
+      if (owner === null) return void command({ type: 'cancelGeneration', generation });
+      generations.add(generation, owner, model);
+    }
+
     function notLoaded(model: string, reason: string): void {
       memory.leaves(model);
       memory.state(model, 'failed', 0);
       pools.get(model)?.pool.state({ device, state: 'failed', memoryBytes: 0, reason });
-    }
-
-    function closeGeneration(generation: string): void {
-      const known = generations.get(generation);
-      if (!generations.delete(generation) || known === undefined) return;
-      memory.use(known.model, -1);
-      if (draining.on) changed();
-    }
-
-    function open(generation: string, owner: GenerationRef, message: Extract<ToAgent, { type: 'generate' | 'compute' }>): void {
-      generations.set(generation, { owner, model: message.model });
-      memory.use(message.model, 1);
-      if (command(message)) return;
-      closeGeneration(generation);
-      refuse(generation, owner, 'DEVICE_LOST', 'the device is not reachable');
-    }
-
-    function refuse(generation: string, owner: GenerationRef, code: GenerationFailure, reason: string): void {
-      owner.ended({ generation, outcome: 'failed', promptTokens: 0, completionTokens: 0, code, reason, retryable: true });
     }
 
     /** A machine that runs on its battery, is too hot or has its owner back keeps generations only while nobody else can have them. */
@@ -343,18 +332,13 @@ export const deviceActor = defineActor({
       if (busy === wantedBack) return;
       wantedBack = busy;
       for (const { pool } of pools.values()) pool.avoid({ device, on: busy });
-      if (busy) sendAway();
-    }
-
-    /** What runs here goes on elsewhere, where there is an elsewhere. */
-    function sendAway(): void {
-      for (const [generation, { owner }] of generations) owner.leave(generation);
+      if (busy) generations.sendAway();
     }
 
     function end(): void {
       args.placement().withdraw({ device, sessionEpoch });
       tellJobs('expired', 'the session of the device ended');
-      for (const [generation, { owner }] of generations) refuse(generation, owner, 'DEVICE_LOST', 'the device was lost');
+      generations.lost();
       void services.presence.remove(device, token);
       args.devices.changed(device);
     }
@@ -427,14 +411,14 @@ export const deviceActor = defineActor({
         context.after(SUSPECT_MS, () => {
           if (!suspended) return;
           tellJobs('suspect', 'the socket was lost and not resumed at once');
-          sendAway();
+          generations.sendAway();
         });
       },
       resumed() {
         suspended = false;
         args.placement().hold({ device, sessionEpoch, why: 'suspended', on: false });
         renewLease();
-        for (const [generation, { owner }] of generations) owner.back(generation);
+        generations.back();
       },
       closed(reason) {
         services.log.info({ device, reason }, 'session ended');
@@ -456,16 +440,17 @@ export const deviceActor = defineActor({
       keepModel(model) {
         memory.keeps(model);
       },
-      generate({ generation, model, request, owner }) {
+      generate({ generation, model, request, owner, note }) {
         const spoken = inItsWords(request, features);
         if (spoken === null) return refuse(generation, owner, 'UNSUPPORTED', 'the agent of the device is too old for this request');
-        open(generation, owner, { type: 'generate', generation, model, ...spoken });
+        const kept = note === undefined || !features.has(GENERATION_2) ? {} : { note };
+        generations.begin(owner, { type: 'generate', generation, model, ...spoken, ...kept }, command);
       },
       compute({ generation, model, task, owner }) {
-        open(generation, owner, { type: 'compute', generation, model, task });
+        generations.begin(owner, { type: 'compute', generation, model, task }, command);
       },
       cancelGeneration(generation) {
-        closeGeneration(generation);
+        generations.close(generation);
         const unsent = backlog.remove((m) => (m.type === 'generate' || m.type === 'compute') && m.generation === generation);
         if (!unsent) command({ type: 'cancelGeneration', generation });
       },
@@ -485,7 +470,7 @@ export const deviceActor = defineActor({
         row = { ...row, state: on ? 'draining' : 'present' };
         command(draining.turn(on, graceSeconds));
         for (const { pool } of pools.values()) pool.draining({ device, on });
-        if (on) sendAway();
+        if (on) generations.sendAway();
         args.placement().hold({ device, sessionEpoch, why: 'draining', on });
         changed();
       },

@@ -38,7 +38,8 @@ export const DeviceProtocol = protocol('device', {
   /** From the pool of a model that was asked to make room: it is busy. */
   keepModel: tell<string>(),
   unloadModel: tell<string>(),
-  generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef }>(),
+  /** With a `note` the agent keeps the answer's log, for the coordinator after this one. */
+  generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef; note?: string }>(),
   compute: tell<{ generation: string; model: string; task: ModelTask; owner: GenerationRef }>(),
   cancelGeneration: tell<string>(),
   reportHeld: tell<string>(),

@@ -1,4 +1,5 @@
 import type { FeedRef } from '#actors/feed/feed.protocol.ts';
+import type { Revive } from '#actors/generation/revive.ts';
 import type { JobsRef } from '#actors/job/jobs.protocol.ts';
 import type { ModelsRef } from '#actors/model-pool/model-pool.protocol.ts';
 import type { PlacementRef } from '#actors/placement/placement.protocol.ts';
@@ -23,6 +24,7 @@ export interface DevicesArgs {
   readonly placement: () => PlacementRef;
   readonly models: () => ModelsRef;
   readonly feed: FeedRef;
+  readonly revive: Revive;
 }
 
 export const devicesActor = defineActor({

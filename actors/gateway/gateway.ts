@@ -9,6 +9,8 @@ import type { DeviceDesk, DevicesRef } from '#actors/device/devices.protocol.ts'
 import type { Audience } from '#actors/feed/feed.actor.ts';
 import type { GenerationArgs } from '#actors/generation/generation.actor.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import type { Revive } from '#actors/generation/revive.ts';
+import type { RevivedArgs } from '#actors/generation/revived-generation.actor.ts';
 import type { UsageRef } from '#actors/generation/usage.protocol.ts';
 import type { HubRef } from '#actors/hub/hub.protocol.ts';
 import type { JobDesk } from '#actors/job/jobs.protocol.ts';
@@ -56,6 +58,7 @@ export interface GatewayArgs {
   readonly models: ModelsRef;
   readonly usageLog: UsageRef;
   readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
+  readonly revive: (args: Omit<RevivedArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
   readonly hub: HubRef;
   readonly keeper: KeeperRef;
   /** The actors of this process, to be looked at. */
@@ -73,6 +76,7 @@ export interface GatewayArgs {
 export interface Gateway {
   readonly port: number;
   readonly audience: Audience;
+  readonly revive: Revive;
   listen(host: string, port: number): Promise<number>;
   /** Stops accepting, ends every connection, and resolves when none is left. */
   close(): Promise<void>;
@@ -109,7 +113,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   tenantRoutes(app, args);
   usageRoutes(app, args);
   actorRoutes(app, args);
-  openaiRoutes(app, args);
+  const revive = openaiRoutes(app, args);
   await serveUi(app, args.uiFolder);
 
   await app.ready();
@@ -122,6 +126,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
       return port;
     },
     audience: people.audience,
+    revive,
     async listen(host, wanted) {
       try {
         await app.listen({ host, port: wanted });

@@ -5,6 +5,7 @@ import type { Services } from '#actors/services.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor, type Timer } from '#runtime/kernel/actor.ts';
 
+import { sealNote, type GenerationNote } from './generation-note.ts';
 import { GenerationProtocol } from './generation.protocol.ts';
 import { LIMITS, pauseBefore, requestAt, type Failure, type GenerationLimits } from './generation.state.ts';
 import { promptChain } from './prompt-chain.ts';
@@ -49,6 +50,10 @@ export interface GenerationArgs {
   /** A fresh UUID: each attempt on a device has a name of its own, so that nothing of an abandoned one is taken for the new one's. */
   readonly attemptId: () => string;
   readonly limits?: Partial<GenerationLimits>;
+  /** How the answer is shown, in the door's own words: a coordinator after this one may go on with it. Left out: it ends with this one. */
+  readonly shown?: string;
+  /** It was begun by an earlier coordinator, and a device still has it. */
+  readonly revived?: { readonly device: string; readonly ref: DeviceRef; readonly note: GenerationNote };
 }
 
 interface Attempt {
@@ -72,7 +77,8 @@ interface Attempt {
  *
  * Owns the token log: what reached the sink has been logged, in order and without a gap, and an attempt resumes behind it.
  * A lost attempt may be followed by at most `moves` others; being preempted by the queue does not count. Usage is recorded once, at the
- * end, whatever happened on the way. Nothing is persisted: agents keep their own logs of open generations.
+ * end, whatever happened on the way. Nothing is persisted: agents keep the logs of open generations, with a note each by which the
+ * coordinator after this one begins as `generating` where the device still is.
  */
 export const generationActor = defineActor({
   protocol: GenerationProtocol,
@@ -81,6 +87,8 @@ export const generationActor = defineActor({
     const { generation, pool, sink, model, work } = args;
     const limits = { ...LIMITS, ...args.limits };
     const log: number[] = [];
+    /** What was sent to the sink, when the answer may outlive this coordinator; null: likelihoods went along, which no note can hold. */
+    let shownPieces: GenerationNote['pieces'] | null = [];
     let textLength = 0;
     /** Pieces of text of an engine that tells no tokens. Nobody could go on behind them. */
     let pieces = 0;
@@ -102,7 +110,40 @@ export const generationActor = defineActor({
       drop(true);
     });
     const prompt = 'request' in work ? promptChain(work.request) : undefined;
-    seek();
+    if (args.revived === undefined) seek();
+    else takeUp(args.revived);
+
+    /** From where the earlier coordinator was when this attempt began: the device repeats the rest. */
+    function takeUp({ device, ref, note }: NonNullable<GenerationArgs['revived']>): void {
+      attempts = 1;
+      ({ moves } = note);
+      attempt = { id: note.attempt, device, ref, leaving: false, heard: false };
+      watchSilence(limits.firstTokenMs);
+      pool.adopt({ device, ref, owner: context.self, key: args.usage.apiKey });
+      sink.started(device);
+      for (const { tokens, text } of note.pieces) show(tokens, text, []);
+    }
+
+    function show(tokens: readonly number[], text: string, logprobs: readonly TokenLogprob[]): void {
+      for (const token of tokens) log.push(token);
+      textLength += text.length;
+      if (log.length === 0) pieces += 1;
+      if (args.shown === undefined || logprobs.length > 0) shownPieces = null;
+      shownPieces?.push({ tokens: [...tokens], text });
+      sink.text(text, tokens.length, logprobs);
+    }
+
+    /** For the coordinator after this one. */
+    function noteFor(id: string): { note?: string } {
+      const { shown, usage } = args;
+      if (shown === undefined || shownPieces === null || !('request' in work)) return {};
+      const note = sealNote(
+        args.services.key,
+        { generation, attempt: id, model, ...usage, moves, pieces: shownPieces, shown },
+        work.request,
+      );
+      return note === undefined ? {} : { note };
+    }
 
     function watchSilence(ms: number): void {
       timer.cancel();
@@ -141,7 +182,7 @@ export const generationActor = defineActor({
       const admission =
         'task' in work
           ? ref.compute({ generation: id, model, task: work.task, owner })
-          : ref.generate({ generation: id, model, request: requestAt(work.request, log, textLength), owner });
+          : ref.generate({ generation: id, model, request: requestAt(work.request, log, textLength), owner, ...noteFor(id) });
       if (admission !== 'accepted') lost({ code: 'DEVICE_LOST', reason: 'the device was lost', promptTokens: 0 }, false);
     }
 
@@ -237,10 +278,7 @@ export const generationActor = defineActor({
           return lost({ code: 'ENGINE', reason: `token ${log.length} expected, got ${from}`, promptTokens: 0 }, true);
         attempt.heard = true;
         watchSilence(limits.silenceMs);
-        for (const token of tokens) log.push(token);
-        textLength += text.length;
-        if (log.length === 0) pieces += 1;
-        sink.text(text, tokens.length, logprobs);
+        show(tokens, text, logprobs);
       },
       values({ generation: id, from, vectors, scores }) {
         if (over || attempt?.id !== id) return;

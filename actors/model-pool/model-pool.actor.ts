@@ -288,6 +288,13 @@ export const modelPoolActor = defineActor({
         queue.push(acquirer.key, acquirer);
         serve();
       },
+      adopt({ device, ref, owner, key }) {
+        const entry = replicas.get(device) ?? enter({ device, ref, capacity: serving.get(device)?.capacity ?? USUAL_WARM });
+        entry.active += 1;
+        active.set(owner, { owner, key, device, leaving: false });
+        // It is there: the device says so as soon as it is asked, and its memory is in the books.
+        if (entry.state === 'offered') load(entry);
+      },
       abandon(owner) {
         queue.remove((acquirer) => acquirer.owner === owner);
       },

@@ -61,6 +61,8 @@ export const ModelPoolProtocol = protocol('model-pool', {
   makeRoom: tell<string>(),
   /** Wants a replica to generate on; loads one when none is ready. Answered by `replica` or `noReplica`. */
   acquire: tell<Acquirer>(),
+  /** It runs there since before this coordinator: it holds a slot. */
+  adopt: tell<{ device: string; ref: DeviceRef; owner: GenerationRef; key: string }>(),
   /** Does not want one any more. */
   abandon: tell<GenerationRef>(),
   /** `tokens` are charged to the key; `unused`: it was not taken after all. */

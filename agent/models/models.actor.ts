@@ -7,6 +7,7 @@ import { defineActor } from '#runtime/kernel/actor.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 import type { Log } from '#runtime/observe/log.ts';
 
+import type { GenerationLogs } from './generation-logs.ts';
 import type { ModelFiles } from './model-files.ts';
 import { ModelsProtocol } from './models.protocol.ts';
 import { TokenOutlet } from './token-outlet.ts';
@@ -39,12 +40,14 @@ export interface ModelsArgs {
   readonly log: Log;
   /** `taken` is called when the link has the message: until then it fills our memory. */
   readonly send: (message: FromAgent, taken?: () => void) => void;
+  /** Of answers that a coordinator may want to have again. */
+  readonly logs: GenerationLogs;
 }
 
 /** Loads, serves and unloads the offered models; each loaded one is an inference host process. */
 export const modelsActor = defineActor({
   protocol: ModelsProtocol,
-  start(context, { host, offered: given, engineFor, files: openFiles, gridUrl, sequences, log, send }: ModelsArgs) {
+  start(context, { host, offered: given, engineFor, files: openFiles, gridUrl, sequences, log, send, logs }: ModelsArgs) {
     const offered = [...given];
     const hosts = new Map<string, InferenceHost>();
     /** Hash of the file behind each name. */
@@ -132,7 +135,7 @@ export const modelsActor = defineActor({
           : end.cachedTokens === undefined
             ? {}
             : { cachedTokens: end.cachedTokens };
-      send({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable });
+      logs.ended({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable });
     }
 
     function failed(generation: string, reason: string): void {
@@ -154,10 +157,16 @@ export const modelsActor = defineActor({
           if (!result.ok) log.warn({ model, error: result.error }, 'model not unloaded cleanly');
         });
       },
-      generate({ generation, model, request }) {
+      generate({ generation, model, request, note }) {
         const inference = hosts.get(model);
         if (inference === undefined) return failed(generation, 'the model is not loaded here');
-        const outlet = new TokenOutlet({ generation, host, send, credit: (tokens) => handle.credit(tokens) });
+        if (note !== undefined) logs.open({ generation, model, request, note, cancel: () => handle.cancel() });
+        const outlet = new TokenOutlet({
+          generation,
+          host,
+          send: (message, taken) => logs.tokens(message, taken),
+          credit: (tokens) => handle.credit(tokens),
+        });
         const handle = inference.generate(
           { generation, request },
           {
@@ -184,7 +193,7 @@ export const modelsActor = defineActor({
         generations.get(generation)?.cancel();
       },
       abandon() {
-        for (const handle of generations.values()) handle.cancel();
+        for (const [generation, handle] of generations) if (!logs.has(generation)) handle.cancel();
       },
     };
   },

@@ -10,7 +10,7 @@ export const ModelsProtocol = protocol('agent-models', {
   generate: tell<{ generation: string; model: string; request: GenerationRequest; note: string | undefined }>(),
   compute: tell<{ generation: string; model: string; task: ModelTask }>(),
   cancel: tell<string>(),
-  /** The session that asked for them is over: nobody waits for what is being generated. */
+  /** The session that asked for them is over: nobody waits for what is being generated, but for what has a log. */
   abandon: tell(),
 });
 export type ModelsRef = Ref<typeof ModelsProtocol>;

@@ -14,6 +14,7 @@ import type { Vitals } from '#actors/contract/vitals.ts';
 import type { AttemptArgs } from '#agent/attempt/attempt.actor.ts';
 import type { AttemptProtocol, AttemptRef } from '#agent/attempt/attempt.protocol.ts';
 import type { Executor } from '#agent/executors/executor.ts';
+import { GenerationLogs } from '#agent/models/generation-logs.ts';
 import type { ModelsProtocol, ModelsRef } from '#agent/models/models.protocol.ts';
 import type { ModelsArgs } from '#agent/models/models.actor.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
@@ -61,7 +62,7 @@ export interface SessionArgs {
   readonly log: Log;
   readonly attempt: ActorDefinition<typeof AttemptProtocol, AttemptArgs>;
   readonly models: ActorDefinition<typeof ModelsProtocol, ModelsArgs>;
-  readonly modelArgs: Omit<ModelsArgs, 'send'>;
+  readonly modelArgs: Omit<ModelsArgs, 'send' | 'logs'>;
   readonly openLink: (events: LinkEvents, hello: () => AgentHello) => LinkClient<FromAgent>;
   /** The grid refused this device for good. */
   readonly onRefused: (reason: string) => void;
@@ -112,11 +113,15 @@ export const sessionActor = defineActor({
       drained: () => void send({ type: 'drained' }),
     });
 
+    const logs = new GenerationLogs({
+      after: (ms, run) => context.after(ms, run),
+      send: (message, taken) => void send(message, taken),
+    });
     const models: ModelsRef = context.spawn({
       id: 'models',
       actor: args.models,
       restart: 'permanent',
-      args: { ...args.modelArgs, send: (message, taken) => void send(message, taken) },
+      args: { ...args.modelArgs, send: (message, taken) => void send(message, taken), logs },
     });
 
     const link = args.openLink(
@@ -142,7 +147,7 @@ export const sessionActor = defineActor({
     /** What we still hold: the grid compares it with what it leased us. */
     function hello(): AgentHello {
       const held = [...[...attempts.values()].map((a) => a.fence), ...journal.pending().map((v) => v.fence)];
-      return { capabilities: args.capabilities, vitals, held, epochs: epochs.all() };
+      return { capabilities: args.capabilities, vitals, held, epochs: epochs.all(), generations: logs.ids() };
     }
 
     function send(message: FromAgent, taken?: () => void): boolean {
@@ -303,14 +308,11 @@ export const sessionActor = defineActor({
           models.compute({ generation, model, task });
           return;
         }
-        case 'reattach': {
-          const reason = 'this agent keeps no log of it';
-          const counts = { promptTokens: 0, completionTokens: 0 };
-          const { generation } = message;
-          send({ type: 'generationEnded', generation, outcome: 'failed', code: 'NOT_READY', reason, ...counts, retryable: true });
+        case 'reattach':
+          logs.reattach(message.generation);
           return;
-        }
         case 'cancelGeneration':
+          logs.forget(message.generation);
           models.cancel(message.generation);
           return;
         case 'drain':
@@ -331,6 +333,7 @@ export const sessionActor = defineActor({
         // A new session knows nothing of what the old one carried: every unsettled vote goes again.
         if (!resumed) {
           backlog.clear();
+          logs.detach();
           models.abandon();
           takesBatches = false;
           sent.clear();

@@ -43,6 +43,8 @@ export interface ReplyOptions {
   /** What the prompt is called in errors. */
   readonly param: string;
   readonly sink: ReplySink;
+  /** Of a reply with one choice: how a later coordinator can show it. */
+  readonly shown?: string | undefined;
 }
 
 /** Starts every choice of a reply as a generation of its own; the first failure ends them all. */
@@ -93,6 +95,7 @@ export function startReply({ generate, randomId }: Pick<GatewayArgs, 'generate' 
         pool: found.pool,
         work: { request: index === 0 ? request : { ...request, sampling: { ...request.sampling, seed } } },
         usage: { tenant: by.tenant, apiKey: by.keyId },
+        ...(options.shown === undefined ? {} : { shown: options.shown }),
         sink: {
           started: (device) => sink.started(device),
           text: (text, _tokens, logprobs) => {

@@ -5,6 +5,7 @@ import { type AnswerHead, chatCompletion, type ChoiceReading, ChoiceStream, SSE_
 import { type Call, enter, type Entered, newSeed, nowInSeconds, type OpenAiContext, sendWhole, type Whole } from './endpoint.ts';
 import { EventStream } from './event-stream.ts';
 import type { KeptStreams } from './kept-streams.ts';
+import { readingOf, type Shown } from './revived-streams.ts';
 import { type ChatRequest, parseChatRequest } from './schema.ts';
 
 /** `POST /v1/chat/completions`. */
@@ -14,20 +15,19 @@ interface Begun {
   readonly head: AnswerHead;
   readonly entered: Entered;
   readonly reading: (index: number) => ChoiceReading;
-  readonly start: (sink: ReplySink) => Reply;
+  readonly start: (sink: ReplySink, shown?: string) => Reply;
 }
 
 async function begin(context: OpenAiContext, call: Call): Promise<Begun> {
   const chat = parseChatRequest(call.body, newSeed(context));
   const entered = await enter(context, call, chat.model, chat.request.sampling.maxTokens * chat.n);
-  const unique = context.args.randomId();
-  const { calls, logprobs } = chat;
+  const id = `chatcmpl-${context.args.randomId()}`;
   return {
     chat,
     entered,
-    head: { id: `chatcmpl-${unique}`, created: nowInSeconds(context), model: chat.model },
-    reading: (index) => ({ calls, logprobs, callId: (n) => `call_${unique.replaceAll('-', '').slice(0, 20)}_${index}_${n}` }),
-    start: (sink) =>
+    head: { id, created: nowInSeconds(context), model: chat.model },
+    reading: readingOf(id, chat),
+    start: (sink, shown) =>
       startReply(context.args, {
         by: call.by,
         found: entered.found,
@@ -36,6 +36,7 @@ async function begin(context: OpenAiContext, call: Call): Promise<Begun> {
         n: chat.n,
         param: 'messages',
         sink,
+        shown,
       }),
   };
 }
@@ -88,11 +89,16 @@ export async function serveChat(
     onLeft: () => (kept === undefined ? answer.cancel() : context.streams.detached(head.id)),
     kept,
   });
-  const answer = start({
+  const { calls, logprobs } = chat;
+  // With several choices the order of their events is an accident that nobody could repeat.
+  const shown: Shown | null =
+    kept === undefined || chat.n > 1 ? null : { id: head.id, created: head.created, keepMs, withUsage, calls, logprobs };
+  const sink: ReplySink = {
     started: (device) => void (stream.device = device),
     text: (index, text, logprobs) => stream.write(choices[index]?.text(text, logprobs) ?? ''),
     finished: (index, reason) => stream.write(choices[index]?.finished(reason) ?? ''),
-  });
+  };
+  const answer = start(sink, shown === null ? undefined : JSON.stringify(shown));
   if (kept !== undefined) kept.giveUp = () => answer.cancel();
   void answer.over.then((end) => {
     entered.admitted.settle(end.usage.promptTokens + end.usage.completionTokens);

@@ -1,7 +1,7 @@
 import type { Host } from '#runtime/kernel/host.ts';
 
 /**
- * Streams that outlive their client's connection. A client that asked for it finds the events it missed under the stream's name: each
+ * Streams that outlive their client's connection, and with the help of agents their coordinator. A client that asked for it finds the events it missed under the stream's name: each
  * event carries a number, and whoever comes back with the last number it saw gets what follows, each event once.
  *
  *   open ──client leaves──▶ detached ──comes back──▶ open
@@ -10,6 +10,8 @@ import type { Host } from '#runtime/kernel/host.ts';
  */
 
 const MOST_STREAMS = 10_000;
+/** Agents come back within two seconds, as a rule. */
+const AGENTS_BACK_MS = 10_000;
 const MOST_BYTES = 8 * 1024 * 1024;
 
 type Listener = { event(text: string): void; ended(): void };
@@ -20,7 +22,8 @@ export class KeptStream {
   readonly keyId: string;
   readonly keepMs: number;
   readonly #events: string[] = [];
-  readonly #listeners = new Set<Listener>();
+  /** Each with the number of the last event that it has, which may be one that comes again only later. */
+  readonly #listeners = new Map<Listener, number>();
   #bytes = 0;
   #over = false;
   /** Cancels the work behind it. */
@@ -43,6 +46,7 @@ export class KeptStream {
 
   /** Numbers the events, keeps them, and answers what goes over the wire. */
   append(events: string): string {
+    const before = this.#events.length;
     const numbered = events
       .split('\n\n')
       .filter((event) => event !== '')
@@ -53,7 +57,10 @@ export class KeptStream {
         return text;
       })
       .join('');
-    for (const listener of this.#listeners) listener.event(numbered);
+    for (const [listener, after] of this.#listeners) {
+      const unseen = this.#events.slice(Math.max(after, before)).join('');
+      if (unseen !== '') listener.event(unseen);
+    }
     if (this.#bytes > MOST_BYTES) this.giveUp();
     return numbered;
   }
@@ -61,7 +68,7 @@ export class KeptStream {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    for (const listener of this.#listeners) listener.ended();
+    for (const listener of this.#listeners.keys()) listener.ended();
     this.#listeners.clear();
     this.onChange();
   }
@@ -74,7 +81,7 @@ export class KeptStream {
       listener.ended();
       return () => {};
     }
-    this.#listeners.add(listener);
+    this.#listeners.set(listener, after);
     this.onChange();
     return () => {
       if (this.#listeners.delete(listener)) this.onChange();
@@ -84,10 +91,14 @@ export class KeptStream {
 
 export class KeptStreams {
   readonly #host: Host;
+  /** Until then agents of an earlier coordinator may bring streams back. */
+  readonly #agentsBackAt: number;
+  readonly #waiting = new Map<string, (() => void)[]>();
   readonly #streams = new Map<string, { stream: KeptStream; timer: { cancel(): void } | null; connected: boolean }>();
 
   constructor(host: Host) {
     this.#host = host;
+    this.#agentsBackAt = host.clock.now() + AGENTS_BACK_MS;
   }
 
   /** Null when there are too many already. */
@@ -96,6 +107,7 @@ export class KeptStreams {
     const stream = new KeptStream(id, keyId, keepMs);
     const entry = { stream, timer: null as { cancel(): void } | null, connected: true };
     this.#streams.set(id, entry);
+    for (const found of this.#waiting.get(id) ?? []) found();
     stream.onChange = () => {
       entry.timer?.cancel();
       entry.timer = null;
@@ -113,6 +125,23 @@ export class KeptStreams {
     entry.stream.onChange();
   }
 
+  /** Like `find`, but after a start it waits for agents that may still have the stream. */
+  async awaited(id: string, keyId: string): Promise<KeptStream | null> {
+    const left = this.#agentsBackAt - this.#host.clock.now();
+    if (this.#streams.has(id) || left <= 0) return this.find(id, keyId);
+    await new Promise<void>((resolve) => {
+      const timer = this.#host.scheduler.after(left, done);
+      const waiting = this.#waiting;
+      waiting.set(id, [...(waiting.get(id) ?? []), done]);
+      function done(): void {
+        timer.cancel();
+        waiting.delete(id);
+        resolve();
+      }
+    });
+    return this.find(id, keyId);
+  }
+
   /** Null for strangers too. */
   find(id: string, keyId: string): KeptStream | null {
     const stream = this.#streams.get(id)?.stream;
@@ -122,6 +151,7 @@ export class KeptStreams {
   close(): void {
     for (const { timer } of this.#streams.values()) timer?.cancel();
     this.#streams.clear();
+    for (const found of [...this.#waiting.values()].flat()) found();
   }
 
   #forget(id: string): void {

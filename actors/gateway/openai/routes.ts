@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 
+import type { Revive } from '#actors/generation/revive.ts';
 import { GridError } from '#runtime/errors.ts';
 
 import { authenticate, bearerOf, serverRefusal } from '../door.ts';
@@ -15,13 +16,14 @@ import { modelNotFound, openAiError } from './errors.ts';
 import { fileRoutes } from './files.ts';
 import { KeptStreams } from './kept-streams.ts';
 import { serveResponses } from './responses.ts';
+import { reviver } from './revived-streams.ts';
 import { streamRoutes } from './stream-routes.ts';
 import { embeddingWhole, rerankWhole } from './tasks.ts';
 
 const ASK = { timeoutMs: 5_000 };
 
-/** The OpenAI-compatible door. */
-export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
+/** The OpenAI-compatible door. Answers how streams of an earlier coordinator are taken up. */
+export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): Revive {
   const { tenants, models, host, services } = args;
   const streams = new KeptStreams(host);
   const context: OpenAiContext & { readonly streams: KeptStreams } = { args, door: new Door(services.store, host.clock), streams };
@@ -90,4 +92,5 @@ export function openaiRoutes(app: FastifyInstance, args: GatewayArgs): void {
     scope.addHook('onListen', async () => batches.resume());
     scope.addHook('onClose', async () => batches.close());
   });
+  return reviver(args, streams);
 }

@@ -17,7 +17,7 @@ export function streamRoutes(scope: FastifyInstance, { args, streams }: OpenAiCo
     const by = await authenticate(args.tenants, bearerOf(request));
     const { id } = parse(Params, request.params);
     const { from } = parse(Query, request.query);
-    const stream = streams.find(id, by.keyId);
+    const stream = await streams.awaited(id, by.keyId);
     if (stream === null) {
       throw new GridError('NOT_FOUND', `There is no stream '${id}' any more.`, { path: 'id', fix: 'Ask again from the beginning.' });
     }
