@@ -208,7 +208,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         system.spawn({
           actor: revivedGenerationActor,
           restart: 'temporary',
-          args: { ...args, services, usageLog, attemptId: randomUUID },
+          args: { ...args, services, usageLog, localModels: grid.models, attemptId: randomUUID },
         }),
       serveObject,
       acceptPeer: (socket) => cluster.accept(socket),

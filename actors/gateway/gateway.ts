@@ -58,7 +58,7 @@ export interface GatewayArgs {
   readonly models: ModelsRef;
   readonly usageLog: UsageRef;
   readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
-  readonly revive: (args: Omit<RevivedArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
+  readonly revive: (args: Omit<RevivedArgs, 'services' | 'usageLog' | 'attemptId' | 'localModels'>) => GenerationRef;
   readonly hub: HubRef;
   readonly keeper: KeeperRef;
   /** The actors of this process, to be looked at. */

@@ -53,7 +53,7 @@ export interface GenerationArgs {
   /** How the answer is shown, in the door's own words: a coordinator after this one may go on with it. Left out: it ends with this one. */
   readonly shown?: string;
   /** It was begun by an earlier coordinator, and a device still has it. */
-  readonly revived?: { readonly device: string; readonly ref: DeviceRef; readonly note: GenerationNote };
+  readonly revived?: { readonly device: string; readonly ref: DeviceRef; readonly pool: ModelPoolRef; readonly note: GenerationNote };
 }
 
 interface Attempt {
@@ -114,12 +114,12 @@ export const generationActor = defineActor({
     else takeUp(args.revived);
 
     /** From where the earlier coordinator was when this attempt began: the device repeats the rest. */
-    function takeUp({ device, ref, note }: NonNullable<GenerationArgs['revived']>): void {
+    function takeUp({ device, ref, pool: from, note }: NonNullable<GenerationArgs['revived']>): void {
       attempts = 1;
       ({ moves } = note);
-      attempt = { id: note.attempt, device, ref, leaving: false, heard: false };
+      attempt = { id: note.attempt, device, ref, pool: from, leaving: false, heard: false };
       watchSilence(limits.firstTokenMs);
-      pool.adopt({ device, ref, owner: context.self, key: args.usage.apiKey });
+      from.adopt({ device, ref, owner: context.self, key: args.usage.apiKey });
       sink.started(device);
       for (const { tokens, text } of note.pieces) show(tokens, text, []);
     }

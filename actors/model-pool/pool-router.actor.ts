@@ -96,6 +96,7 @@ export const poolRouterActor = defineActor({
       makeRoom: unasked,
       state: unasked,
       release: unasked,
+      adopt: unasked,
       stored: unasked,
     };
   },

@@ -15,8 +15,6 @@ import type { KeptStream, KeptStreams } from './kept-streams.ts';
  * same events come out again under the same numbers, and those who come back for the rest find it where they left it.
  */
 
-const ASK = { timeoutMs: 5_000 };
-
 /** How a kept stream with one choice is shown. */
 const Shown = z.strictObject({
   id: z.string().regex(/^chatcmpl-[\w-]{1,80}$/),
@@ -48,7 +46,7 @@ export function reviver({ revive, models, services }: Generations, streams: Kept
     const owner = revive({
       generation,
       model,
-      findPool: async () => (await models.find(model, ASK))?.pool ?? null,
+      models,
       work: { request: withoutAnswer(message.request) },
       usage: { tenant, apiKey },
       sink: sinkOf(kept, { ...shown.data, model }),
