@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT, exitCodeOf, printError } from './client/print.ts';
 import { adminCommands } from './commands/admin-commands.ts';
 import { objectCommands } from './commands/object-commands.ts';
+import { doctorCommand } from './commands/doctor-command.ts';
 import { tenantCommands } from './commands/tenant-commands.ts';
 import { modelCommands } from './commands/model-commands.ts';
 import { agentCommand } from './commands/agent-command.ts';
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
   adminCommands(program);
   tenantCommands(program);
   objectCommands(program);
+  doctorCommand(program);
   modelCommands(program);
   verifyCommand(program);
   logCommand(program);

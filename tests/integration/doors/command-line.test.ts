@@ -277,6 +277,25 @@ describe('the command line', () => {
     await expectRefusal(['objects', 'sweep'], 2, [/./], { CORPGRID_KEY: key });
   });
 
+  it('looks after itself: the doctor finds a running grid in order, and says with its exit code when something is not', async () => {
+    const data = path.join(grid.folder, 'data');
+    const where = ['--data', data, '--state', file('state'), '--port', new URL(grid.url).port];
+    const well = await run(['doctor', '--json', ...where]);
+    const report = JSON.parse(well.stdout) as { fail: number; findings: { check: string; state: string; detail: string }[] };
+    expect([well.code, report.findings.filter(({ state }) => state === 'fail')]).toEqual([0, []]);
+    const details = Object.fromEntries(report.findings.map(({ check, detail }) => [check, detail]));
+    expect(details).toMatchObject({
+      database: expect.stringMatching(/PostgreSQL 1\d.* answers/) as string,
+      'database clock': 'agrees with the database',
+      'grid clock': 'agrees with the grid',
+      'grid key': expect.stringContaining(grid.gridKey) as string,
+      port: expect.stringContaining('a coordinator runs at') as string,
+    });
+    const ill = await run(['doctor', ...where], { REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(ill).toMatchObject({ code: 1, stdout: expect.stringMatching(/^fail {2}redis .*\n +fix: .*REDIS_URL/m) as string });
+    expect((await run(['doctor', '--port', 'x'])).code).toBe(2);
+  });
+
   it('shows a result of quorum 1 as unverified, in words and for programs', async () => {
     const submission = await wordCount(grid.client, ['so many words'], 1);
     await grid.client.submit(submission);
