@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT, exitCodeOf, printError } from './client/print.ts';
 import { adminCommands } from './commands/admin-commands.ts';
 import { objectCommands } from './commands/object-commands.ts';
+import { logsCommand } from './commands/logs-command.ts';
 import { doctorCommand } from './commands/doctor-command.ts';
 import { tenantCommands } from './commands/tenant-commands.ts';
 import { modelCommands } from './commands/model-commands.ts';
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
   tenantCommands(program);
   objectCommands(program);
   doctorCommand(program);
+  logsCommand(program);
   modelCommands(program);
   verifyCommand(program);
   logCommand(program);

@@ -83,6 +83,16 @@ export const AttemptDetail = z.strictObject({
 });
 export type AttemptDetail = z.infer<typeof AttemptDetail>;
 
+/** Something that happened to a shard of a job: an attempt began (`leased`) or ended, or a vote was refused. */
+export interface HistoryEntry {
+  readonly at: number;
+  readonly shard: number;
+  readonly device: string;
+  readonly deviceName: string;
+  readonly event: string;
+  readonly reason: string | null;
+}
+
 export const ShardDetail = z.strictObject({
   job: JobId,
   index: z.number().int(),

@@ -203,6 +203,14 @@ export function createJobDesk({ services, jobs, placement, clock }: JobDeskArgs)
         })),
       };
     },
+    async history(id, query, tenant) {
+      await rowOf(id, tenant);
+      const [rows, devices] = await Promise.all([store.historyOf(id, query), store.listDevices()]);
+      const names = new Map(devices.map((d) => [d.id, d.name]));
+      return rows.map(({ at, index, device, event, reason }) => {
+        return { at, shard: index, device, deviceName: names.get(device) ?? device, event, reason };
+      });
+    },
     async why(id, index, tenant) {
       const job = await rowOf(id, tenant);
       const [devices, tallies, shards, attempts] = await Promise.all([

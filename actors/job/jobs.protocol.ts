@@ -1,6 +1,7 @@
 import type { CheckpointMessage, VoteMessage, VotesMessage } from '#actors/contract/agent-link.ts';
 import type { Submission } from '#actors/contract/job-spec.ts';
-import type { JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
+import type { HistoryEntry, JobSnapshot, JobSummary, ShardDetail } from '#actors/contract/live.ts';
+import type { HistoryQuery } from '#actors/store/history.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import type { Receipt } from '#actors/contract/receipt.ts';
 import type { WhyPending } from '#actors/contract/why-pending.ts';
@@ -104,6 +105,8 @@ export interface JobDesk {
   control(job: string, action: 'pause' | 'resume' | 'cancel', tenant: string | null): Promise<JobSummary>;
   snapshot(job: string, tenant: string | null): Promise<JobSnapshot>;
   shard(job: string, index: number, tenant: string | null): Promise<ShardDetail>;
+  /** The newest of what happened to its shards, newest first. */
+  history(job: string, query: HistoryQuery, tenant: string | null): Promise<HistoryEntry[]>;
   /** Why shards of the job wait, or why this one does. */
   why(job: string, index: number | null, tenant: string | null): Promise<WhyPending>;
   /** Accepted output of one shard: the object, and its bytes when they are small. */

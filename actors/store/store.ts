@@ -6,6 +6,7 @@ import type { KeyVerbs } from './key-verbs.ts';
 import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
 import type { TenantVerbs } from './tenant-policy.ts';
+import type { HistoryVerbs } from './history.ts';
 import type { KeepingVerbs } from './keeping.ts';
 
 /**
@@ -384,7 +385,7 @@ export interface EventRow {
   readonly text: string;
 }
 
-export interface Store extends KeyVerbs, TenantVerbs, KeepingVerbs {
+export interface Store extends KeyVerbs, TenantVerbs, KeepingVerbs, HistoryVerbs {
   /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
   takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
   /** A random 32-byte seed made once and kept: signs object URLs. */

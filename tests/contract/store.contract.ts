@@ -4,6 +4,7 @@ import { storeClaimContract } from './store-claim.contract.ts';
 import { storeCommitContract } from './store-commit.contract.ts';
 import { storeJobsContract } from './store-jobs.contract.ts';
 import { storeModelsContract } from './store-models.contract.ts';
+import { storeHistoryContract } from './store-history.contract.ts';
 import { storeObjectsContract } from './store-objects.contract.ts';
 import { storeRecordsContract } from './store-records.contract.ts';
 import { storeTrustContract } from './store-trust.contract.ts';
@@ -20,4 +21,5 @@ export function storeContract(open: OpenStore): void {
   storeModelsContract(open);
   storeCheckpointsContract(open);
   storeObjectsContract(open);
+  storeHistoryContract(open);
 }

@@ -14,6 +14,12 @@ const ById = z.object({ id: JobId });
 const ByShard = z.object({ id: JobId, index: z.coerce.number().int().min(0).max(MAX_SHARDS) });
 const Listing = z.object({ limit: z.coerce.number().int().min(1).max(1_000).default(100) });
 
+const History = z.object({
+  shard: z.coerce.number().int().min(0).max(MAX_SHARDS).optional(),
+  limit: z.coerce.number().int().min(1).max(10_000).default(100),
+  trouble: z.stringbool().default(false),
+});
+
 /** Jobs, their outputs and receipts. */
 export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: GatewayArgs): void {
   const { objects } = services;
@@ -69,6 +75,12 @@ export function jobRoutes(app: FastifyInstance, { tenants, jobs, services }: Gat
     const by = await authenticate(tenants, bearerOf(request));
     const { id, index } = parse(ByShard, request.params);
     return jobs.shard(id, index, tenantScope(by));
+  });
+
+  app.get('/api/jobs/:id/log', async (request) => {
+    const by = await authenticate(tenants, bearerOf(request));
+    const { shard = null, limit, trouble } = parse(History, request.query);
+    return jobs.history(parse(ById, request.params).id, { index: shard, limit, trouble }, tenantScope(by));
   });
 
   app.get('/api/jobs/:id/why', async (request) => {

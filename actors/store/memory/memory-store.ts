@@ -11,6 +11,7 @@ import { commit } from './commit.ts';
 import { deviceVerbs } from './devices.ts';
 import { jobVerbs } from './jobs.ts';
 import { modelVerbs } from './models.ts';
+import { historyVerbs } from './history.ts';
 import { objectVerbs } from './objects.ts';
 import { recordVerbs } from './records.ts';
 import { servingVerbs } from './serving.ts';
@@ -71,6 +72,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...deviceVerbs(connection, tables),
         ...jobVerbs(connection, tables),
         ...recordVerbs(connection, tables),
+        ...historyVerbs(connection, tables),
         ...objectVerbs(connection, tables),
         ...checkpointVerbs(connection, tables),
         ...modelVerbs(connection, tables),

@@ -18,6 +18,7 @@ import { enrol } from './enrol.ts';
 import { findManifest } from './find-manifest.ts';
 import { logPosition, manifestLog } from './manifest-log.ts';
 import { moveJob } from './move-job.ts';
+import { historyOf } from './history.ts';
 import { objectVerbs } from './objects.ts';
 import { noteDecided } from './note-decided.ts';
 import { openSession } from './open-session.ts';
@@ -89,6 +90,7 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
 
     votesOf: (job, range) => votesOf(db, job, range),
     attemptsOf: (job, index) => attemptsOf(db, job, index),
+    historyOf: (job, query) => historyOf(db, job, query),
     shardsOf: (job, range) => shardsOf(db, job, range),
     shardStates: (job) => shardStates(db, job),
 

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -304,6 +305,15 @@ describe('the command line', () => {
       code: 0,
       stdout: expect.stringContaining('unverified: nobody checked the results'),
     });
+    const logs = await run(['logs', submission.id]);
+    expect(logs).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^\S+Z {2}shard 0 {2}only {2}leased\n(.*\n)*\S+Z {2}shard 0 {2}only {2}voted\n/),
+    });
+    const logged = JSON.parse((await run(['logs', submission.id, '--shard', '0', '--json'])).stdout) as { event: string }[];
+    expect(logged.map(({ event }) => event)).toEqual(['voted', 'leased']);
+    expect((await run(['logs', submission.id, '--trouble'])).stdout).toBe('nothing went wrong so far\n');
+    expect((await run(['logs', randomUUID()])).code).toBe(2);
     const { stdout } = await run(['jobs', submission.id, '--json']);
     expect(JSON.parse(stdout)).toMatchObject({ id: submission.id, verified: false });
     await run(['results', submission.id, '--out', file('out')]);
