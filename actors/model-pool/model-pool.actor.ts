@@ -7,10 +7,11 @@ import type { ModelRow, StoredModelRow } from '#actors/store/store.ts';
 import { GridError } from '#runtime/errors.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
+import { Autoscale, type PoolLoad } from './autoscale.ts';
 import { FairQueue } from './fair-queue.ts';
 import { acquireAny } from './pool-choice.ts';
 import { ModelPoolProtocol, type Acquirer, type PoolReport, type ServingDevice } from './model-pool.protocol.ts';
-import { bestCandidate, bestFor, loadable, RETRY_MS, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
+import { bestCandidate, bestFor, loadable, RETRY_MS, retired, retryAt, victimOf, type Active, type Replica } from './model-pool.state.ts';
 import { WarmPrompts } from './warm-prompts.ts';
 
 /** Acquirers that wait at most; more are told to come back. */
@@ -35,8 +36,13 @@ export interface ModelPoolArgs {
 /** A replica that ran nothing for so long is unloaded. */
 const IDLE_MS = 30 * 60_000;
 
+/** Whether there are enough replicas is judged so often. */
+const JUDGE_MS = 1_000;
+
 /** Sequences of a replica whose number nobody said. */
 const USUAL_WARM = 16;
+
+type Waiting = Acquirer & { readonly since: number };
 
 type Entry = Replica & { readonly ref: DeviceRef; readonly warm: WarmPrompts; crashes: number; usedAt: number };
 
@@ -51,9 +57,11 @@ export const modelPoolActor = defineActor({
     const { services, model, serving } = args;
     let { stored } = args;
     const replicas = new Map<string, Entry>();
-    const queue = new FairQueue<Acquirer>();
+    const queue = new FairQueue<Waiting>();
+    const autoscale = new Autoscale();
     const active = new Map<GenerationRef, Active>();
-    const watched = new Set<GenerationRef>();
+    /** Devices on which each has a slot: more than one while it is about to leave the first. */
+    const slots = new Map<GenerationRef, string[]>();
 
     context.showState(() => ({
       model: model.name,
@@ -62,6 +70,7 @@ export const modelPoolActor = defineActor({
     }));
 
     context.every(IDLE_MS / 10, releaseIdle);
+    context.every(JUDGE_MS, scale);
 
     function needsBytes(): number {
       return stored === null
@@ -93,7 +102,7 @@ export const modelPoolActor = defineActor({
 
     function enter({ device, ref, capacity }: { device: string; ref: DeviceRef; capacity: number }): Entry {
       const entry: Entry = {
-        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, avoided: false, crashes: 0, usedAt: 0,
+        device, ref, capacity, state: 'offered', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, reason: '', draining: false, avoided: false, retiring: false, crashes: 0, usedAt: 0,
         warm: new WarmPrompts(Number.isFinite(capacity) ? capacity : USUAL_WARM),
       }; // prettier-ignore
       replicas.set(device, entry);
@@ -131,8 +140,53 @@ export const modelPoolActor = defineActor({
     /** Gives the memory of a machine back that is drained, or asks for quiet while others can serve. */
     function releaseDrained(entry: Entry): void {
       if (entry.active > 0 || entry.state !== 'ready') return;
-      const others = [...replicas.values()].some((r) => r.state === 'ready' && !r.draining && !r.avoided);
-      if (entry.draining || (entry.avoided && others)) release(entry);
+      const others = [...replicas.values()].some((r) => r !== entry && r.state === 'ready' && !r.draining && !r.avoided && !r.retiring);
+      if (entry.draining || ((entry.avoided || entry.retiring) && others)) release(entry);
+    }
+
+    /** More replicas while the queue says so, fewer after a long calm. What they need is between the devices' ledgers and them. */
+    function scale(): void {
+      const scaling = autoscale.judge(loadNow());
+      if (scaling === null) return;
+      if ('grow' in scaling) {
+        for (const entry of replicas.values()) entry.retiring = false;
+        for (let n = 0; n < scaling.grow && growByOne(); n++);
+        return;
+      }
+      const leaving = retired(replicas.values());
+      const entry = leaving && replicas.get(leaving.device);
+      if (entry === undefined) return;
+      services.log.info({ model: model.name, device: entry.device }, 'one replica less will do');
+      entry.retiring = true;
+      releaseDrained(entry);
+    }
+
+    function loadNow(): PoolLoad {
+      const now = context.clock.now();
+      const ready = [...replicas.values()].filter((r) => r.state === 'ready' && !r.draining);
+      const sum = (of: (entry: Entry) => number): number => ready.reduce((total, entry) => total + of(entry), 0);
+      return {
+        now,
+        waiting: queue.size,
+        oldestMs: queue.keys().reduce((most, key) => Math.max(most, now - (queue.first(key)?.since ?? now)), 0),
+        ready: ready.length,
+        coming: [...replicas.values()].filter((r) => r.state === 'loading' || r.state === 'downloading').length,
+        slots: sum((r) => r.capacity),
+        slotsOfOne: Math.min(...ready.map((r) => r.capacity)),
+        active: sum((r) => r.active),
+      };
+    }
+
+    /** False when nobody is left who could take one. */
+    function growByOne(): boolean {
+      const willing = [...replicas.values()].filter((r) => !r.avoided);
+      const next = loadable(willing, context.clock.now());
+      const known = next && replicas.get(next.device);
+      const candidate =
+        known === undefined && stored !== null ? bestCandidate(serving.values(), needsBytes(), (d) => replicas.has(d)) : undefined;
+      const entry = known ?? (candidate && enter(candidate));
+      if (entry !== undefined) load(entry);
+      return entry !== undefined;
     }
 
     /** A model that nobody has used for long gives its memory back. */
@@ -207,20 +261,25 @@ export const modelPoolActor = defineActor({
       if (prompt !== undefined && prompt.length > 0) entry.warm.used(prompt);
       // One that is about to leave a device holds a slot there until it has let go: the newer one counts.
       active.set(owner, { owner, key, device: entry.device, leaving: false });
-      // One that ends without giving back, as with its coordinator, holds no slot for ever.
-      if (!watched.has(owner)) {
-        watched.add(owner);
-        context.watch(owner, () => {
-          watched.delete(owner);
-          const left = active.get(owner);
-          if (left !== undefined) giveBack(left.device, owner, 0);
-        });
-      }
+      hold(owner, entry.device);
       queue.charge(key, 1);
+    }
+
+    /** One that ends without giving back, as with its coordinator, holds no slot for ever. */
+    function hold(owner: GenerationRef, device: string): void {
+      const held = slots.get(owner);
+      if (held !== undefined) return void held.push(device);
+      slots.set(owner, [device]);
+      // The news overtakes what it said before its end: that comes first.
+      context.watch(owner, () => void context.self.gone(owner));
     }
 
     /** `tokens`: null when the slot was not used at all. */
     function giveBack(device: string, owner: GenerationRef, tokens: number | null): void {
+      const held = slots.get(owner);
+      const at = held?.indexOf(device) ?? -1;
+      if (at < 0) return;
+      held?.splice(at, 1);
       const entry = replicas.get(device);
       if (entry !== undefined) {
         entry.active = Math.max(0, entry.active - 1);
@@ -256,6 +315,7 @@ export const modelPoolActor = defineActor({
         // Whatever it knew, it starts anew.
         if (entry.state !== 'ready') entry.warm.forget();
         if (state === 'ready') {
+          entry.retiring = false;
           entry.reason = '';
           entry.usedAt = context.clock.now();
         }
@@ -285,18 +345,23 @@ export const modelPoolActor = defineActor({
         if (queue.size >= MAX_WAITING) {
           return void acquirer.owner.noReplica(new GridError('BUSY', `too many requests wait for model ${model.name}`));
         }
-        queue.push(acquirer.key, acquirer);
+        queue.push(acquirer.key, { ...acquirer, since: context.clock.now() });
         serve();
       },
       adopt({ device, ref, owner, key }) {
         const entry = replicas.get(device) ?? enter({ device, ref, capacity: serving.get(device)?.capacity ?? USUAL_WARM });
         entry.active += 1;
         active.set(owner, { owner, key, device, leaving: false });
+        hold(owner, device);
         // It is there: the device says so as soon as it is asked, and its memory is in the books.
         if (entry.state === 'offered') load(entry);
       },
       abandon(owner) {
         queue.remove((acquirer) => acquirer.owner === owner);
+      },
+      gone(owner) {
+        for (const device of slots.get(owner)?.slice() ?? []) giveBack(device, owner, 0);
+        slots.delete(owner);
       },
       release: ({ device, owner, tokens, unused = false }) => giveBack(device, owner, unused ? null : tokens),
       stored(row) {

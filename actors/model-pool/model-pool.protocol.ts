@@ -65,6 +65,8 @@ export const ModelPoolProtocol = protocol('model-pool', {
   adopt: tell<{ device: string; ref: DeviceRef; owner: GenerationRef; key: string }>(),
   /** Does not want one any more. */
   abandon: tell<GenerationRef>(),
+  /** From itself: the generation is over, and has said all that it had to say. */
+  gone: tell<GenerationRef>(),
   /** `tokens` are charged to the key; `unused`: it was not taken after all. */
   release: tell<{ device: string; owner: GenerationRef; tokens: number; unused?: boolean }>(),
   /** The grid keeps the file: devices that do not have it can be given it. Null: it does not any more. */

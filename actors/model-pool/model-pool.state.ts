@@ -24,6 +24,8 @@ export interface Replica {
   draining: boolean;
   /** It serves when nobody else can. */
   avoided: boolean;
+  /** There are more replicas than are needed: it goes as soon as nothing runs on it. */
+  retiring: boolean;
   reason: string;
 }
 
@@ -47,7 +49,7 @@ export function bestFor<R extends Replica & { readonly warm: WarmPrompts }>(
   let best: { readonly replica: R; readonly cost: number } | undefined;
   for (const r of replicas) {
     if (r.state !== 'ready' || r.draining || r.active >= r.capacity || exclude.includes(r.device)) continue;
-    const cost = (r.avoided ? LAST_RESORT : 0) + r.active * BLOCKS_PER_GENERATION + r.warm.cost(prompt);
+    const cost = (r.avoided || r.retiring ? LAST_RESORT : 0) + r.active * BLOCKS_PER_GENERATION + r.warm.cost(prompt);
     const equal = best !== undefined && cost === best.cost;
     const colder = best !== undefined && (r.warm.cold - best.replica.warm.cold || (r.device < best.replica.device ? 1 : -1)) > 0;
     if (best === undefined || cost < best.cost || (equal && colder)) best = { replica: r, cost };
@@ -63,6 +65,13 @@ export function loadable(replicas: Iterable<Replica>, now: number): Replica | un
     if (may && (best === undefined || r.device < best.device)) best = r;
   }
   return best;
+}
+
+/** The replica that goes first when there are too many: one that is only asked when nobody else can, then the one with least to do. */
+export function retired<R extends Replica>(replicas: Iterable<R>): R | undefined {
+  const ready = [...replicas].filter((r) => r.state === 'ready' && !r.draining && !r.retiring);
+  if (ready.length < 2) return undefined;
+  return ready.sort((a, b) => Number(b.avoided) - Number(a.avoided) || a.active - b.active || (a.device < b.device ? 1 : -1))[0];
 }
 
 /** When a failed replica may be tried again. */

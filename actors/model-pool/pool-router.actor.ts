@@ -97,6 +97,7 @@ export const poolRouterActor = defineActor({
       state: unasked,
       release: unasked,
       adopt: unasked,
+      gone: unasked,
       stored: unasked,
     };
   },

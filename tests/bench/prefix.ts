@@ -160,7 +160,7 @@ function serverOf(modelPath: string, device: string): Server {
     host: realHost(), modelPath, name: 'tiny', contextSize: CONTEXT, sequences: SEQUENCES, threads: 1, log, onState() {},
   }); // prettier-ignore
   return {
-    device, host, state: 'ready', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, capacity: SEQUENCES, draining: false, avoided: false, reason: '',
+    device, host, state: 'ready', memoryBytes: 0, active: 0, failedAt: 0, retryMs: RETRY_MS, capacity: SEQUENCES, draining: false, avoided: false, retiring: false, reason: '',
     warm: new WarmPrompts(SEQUENCES),
   }; // prettier-ignore
 }

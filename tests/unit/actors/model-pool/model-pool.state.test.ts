@@ -14,6 +14,7 @@ function replica(device: string, change: Partial<Replica>): Replica {
     capacity: 8,
     draining: false,
     avoided: false,
+    retiring: false,
     reason: '',
     ...change,
   };
