@@ -8,6 +8,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { nodeFlags } from './node-flags.js';
+
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const modules = path.join(root, 'node_modules');
 const stamp = path.join(modules, '.installed-from');
@@ -55,7 +57,7 @@ if (file === undefined) {
 installIfNeeded();
 const binary = nodeBinary();
 const bin = path.join(modules, '.bin');
-const child = spawn(binary, [path.join(root, file), ...rest], {
+const child = spawn(binary, [...nodeFlags(rest), path.join(root, file), ...rest], {
   stdio: 'inherit',
   env: { ...process.env, PATH: `${path.dirname(binary)}${path.delimiter}${bin}${path.delimiter}${process.env.PATH ?? ''}` },
 });

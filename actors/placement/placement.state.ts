@@ -43,6 +43,8 @@ export class PlacementBook {
   /** Jobs that the last placement found no room for. */
   readonly #unplaced = new Set<string>();
   #coresPerGpu = 8;
+  /** While more is wanted than there is room for: the machine that is being filled, by job and number of the attempt. */
+  #filling: Map<string, FleetNode> | null = null;
 
   /** A session of the device begins. What an earlier one held is forgotten; `held` came back with this one. */
   addNode(node: FleetNode, held: readonly { readonly fence: Fence; readonly job: string }[] = []): void {
@@ -177,7 +179,8 @@ export class PlacementBook {
   /**
    * Hands out room, provisionally. Candidates of one tenant are taken in their order. The first attempt of a shard goes to the
    * machine with the best score, equal scores to the lower id; every further one to a random machine of those that may, so
-   * that nobody can choose whom to vote with.
+   * that nobody can choose whom to vote with. While more is wanted than there is room for, a machine that was chosen is filled before
+   * the next is; a shard that is asked about again is not part of that: its machine is drawn for it alone.
    */
   place(candidates: readonly Candidate[], { at, random, limit = Number.POSITIVE_INFINITY }: PlaceOptions): Assignment[] {
     this.#undo();
@@ -191,6 +194,8 @@ export class PlacementBook {
       queue.list.push({ candidate, job });
       queues.set(job.tenant, queue);
     }
+    const asked = candidates.reduce((sum, { wanted }) => sum + wanted, 0);
+    this.#filling = asked >= Math.min(limit, this.freeSlots()) ? new Map() : null;
     const tenants = [...queues].map(([tenant, queue]) => ({ tenant, usage: this.#usageOf(tenant), queue }));
     const assignments: Assignment[] = [];
     while (tenants.length > 0 && assignments.length < limit) {
@@ -251,8 +256,10 @@ export class PlacementBook {
     const byLot = candidate.again ?? candidate.barred.length > 0;
     for (let n = 0; n < candidate.wanted; n++) {
       if (this.overQuota(job)) return n > 0;
-      const node = byLot || n > 0 ? this.#any(job, nodes, bars, random) : this.#best(job, nodes, bars);
+      const filled = byLot ? undefined : this.#next(job, n, bars);
+      const node = filled ?? (byLot || n > 0 ? this.#any(job, nodes, bars, random) : this.#best(job, nodes, bars));
       if (node === undefined) return n > 0;
+      if (!byLot) this.#filling?.set(`${job.job} ${n}`, node);
       bars.devices.add(node.device);
       if (job.demand.constraints.spread === 'site' && node.site !== null) bars.sites.add(node.site);
       const claim = charge(node, job.demand);
@@ -263,6 +270,15 @@ export class PlacementBook {
       out.push({ shardId: candidate.shardId, device: node.device });
     }
     return true;
+  }
+
+  /**
+   * The machine that the n-th attempt of the job's last shard went to, while it has room and more is wanted than there is room for: then
+   * every slot is filled in the end, and what a machine gets at once travels, is signed and is recorded together.
+   */
+  #next(job: OpenJob, n: number, bars: ShardBars): FleetNode | undefined {
+    const node = this.#filling?.get(`${job.job} ${n}`);
+    return node === undefined || roomBlock(node, job.demand) !== null || shardBlock(node, bars) !== null ? undefined : node;
   }
 
   #best(job: OpenJob, nodes: readonly FleetNode[], bars: ShardBars): FleetNode | undefined {

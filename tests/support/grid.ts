@@ -5,6 +5,8 @@ import path from 'node:path';
 
 import { createGridClient, type GridClient } from '#bin/client/grid-client.ts';
 
+import { nodeFlags } from '../../scripts/node-flags.js';
+
 const ROOT = path.dirname(path.dirname(import.meta.dirname));
 const CORPGRID = path.join(ROOT, 'bin', 'corpgrid.ts');
 
@@ -72,7 +74,7 @@ function start(
   env: Record<string, string>,
   isReady: (stdout: string) => boolean,
 ): Promise<GridProcess & { stdout(): string }> {
-  const child: ChildProcess = spawn(process.execPath, [CORPGRID, ...args], {
+  const child: ChildProcess = spawn(process.execPath, [...nodeFlags(args), CORPGRID, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });

@@ -44,6 +44,35 @@ describe('placement', () => {
     expect(book.place(shards, NOW)).toEqual([{ shardId: shards[1]?.shardId, device: 'a' }]);
   });
 
+  it('spreads shards while there is room for all of them, and fills machine by machine when there is not', () => {
+    const few = bookOf(node('a', { slots: 4 }), node('b', { slots: 4 }), node('c', { slots: 4 }));
+    few.openJob(job('j'));
+    const spread = few.place([candidate('j', 1), candidate('j', 1), candidate('j', 1)], NOW);
+    expect(spread.map(({ device }) => device)).toEqual(['a', 'b', 'c']);
+    few.settle([]);
+    const many = Array.from({ length: 12 }, () => candidate('j', 1));
+    const filled = few.place(many, NOW);
+    expect(filled.map(({ device }) => device).join('')).toBe('aaaabbbbcccc');
+  });
+
+  it('draws the second machine of shards that fill the fleet by lot, and fills it too', () => {
+    const book = bookOf(...['a', 'b', 'c', 'd'].map((id) => node(id, { slots: 2 })));
+    book.openJob(job('j'));
+    const draws = [0.99, 0.4];
+    const two = Array.from({ length: 4 }, () => candidate('j', 2));
+    const placed = book.place(two, { at: 0, random: () => draws.shift() ?? 0 });
+    expect(placed.map(({ device }) => device).join('')).toBe('adadbcbc');
+  });
+
+  it('draws a machine of its own for each shard that is asked about again', () => {
+    const book = bookOf(...['a', 'b', 'c'].map((id) => node(id, { slots: 4 })));
+    book.openJob(job('j'));
+    const draws = [0.99, 0, 0.5];
+    const again = Array.from({ length: 12 }, () => ({ ...candidate('j', 1), again: true }));
+    const placed = book.place(again, { at: 0, random: () => draws.shift() ?? 0, limit: 3 });
+    expect(placed.map(({ device }) => device)).toEqual(['c', 'a', 'b']);
+  });
+
   it('gives further attempts of a shard to a random machine, whoever looks best', () => {
     const book = bookOf(node('a'), node('b'), node('c', { slots: 1 }));
     book.openJob(job('j'));
