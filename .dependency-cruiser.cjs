@@ -42,9 +42,9 @@ module.exports = {
       name: 'actors-by-protocol',
       severity: 'error',
       comment: 'An actor knows another one by its *.protocol.ts only; definitions are injected by the composition root. Types are free.',
-      from: { path: '^actors/(job|shard|quorum|device|placement|model-pool|generation|feed|tenant)/' },
+      from: { path: '^actors/(job|shard|quorum|device|placement|model-pool|generation|audit|feed|tenant)/' },
       to: {
-        path: '^actors/(job|shard|quorum|device|placement|model-pool|generation|feed|tenant)/',
+        path: '^actors/(job|shard|quorum|device|placement|model-pool|generation|audit|feed|tenant)/',
         pathNot: ['^actors/$1/', '\\.protocol\\.ts$'],
         dependencyTypesNot: ['type-only'],
       },

@@ -8,7 +8,10 @@ import { createDeviceDesk } from '#actors/device/device-desk.ts';
 import type { Audience } from '#actors/feed/feed.actor.ts';
 import { createGateway } from '#actors/gateway/gateway.ts';
 import { spawnGrid } from '#actors/grid.ts';
-import { generationActor } from '#actors/generation/generation.actor.ts';
+import { answersActor } from '#actors/audit/answers.actor.ts';
+import { auditCoin } from '#actors/quorum/audit-coin.ts';
+import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
+import { generationActor, type GenerationArgs } from '#actors/generation/generation.actor.ts';
 import type { Revive } from '#actors/generation/revive.ts';
 import { revivedGenerationActor } from '#actors/generation/revived-generation.actor.ts';
 import { hubActor } from '#actors/hub/hub.actor.ts';
@@ -45,6 +48,8 @@ export interface CoordinatorOptions {
   readonly redisUrl: string | undefined;
   /** Where `hf:` model files come from; undefined: huggingface.co. */
   readonly modelHubUrl: string | undefined;
+  /** The share of answers that another device computes again, in [0, 1]; undefined: the usual. */
+  readonly auditShare?: number | undefined;
   /** Null: objects as files in the data folder. Several coordinators need one S3. */
   readonly s3: S3Settings | null;
   readonly listen: string;
@@ -182,6 +187,26 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       },
     });
     const keeper = system.spawn({ id: 'keeper', actor: keeperActor, restart: 'permanent', args: { services, holder: coordinatorId } });
+    const spawnGeneration = (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>): GenerationRef =>
+      system.spawn({
+        id: `generation-${args.generation}`,
+        actor: generationActor,
+        restart: 'temporary',
+        args: { ...args, services, usageLog, attemptId: randomUUID },
+      });
+    const answers = system.spawn({
+      id: 'answers',
+      actor: answersActor,
+      restart: 'permanent',
+      args: {
+        services,
+        auditShare: options.auditShare,
+        coin: auditCoin,
+        randomId: randomUUID,
+        // What an auditor computes is signed by nobody.
+        generate: (args) => spawnGeneration({ ...args, answers: null }),
+      },
+    });
     presence.onDue((due) => void devices.due(due));
 
     const gateway = await createGateway({
@@ -197,18 +222,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       hub,
       keeper,
       actors: system,
-      generate: (args) =>
-        system.spawn({
-          id: `generation-${args.generation}`,
-          actor: generationActor,
-          restart: 'temporary',
-          args: { ...args, services, usageLog, attemptId: randomUUID },
-        }),
+      answers,
+      generate: (args) => spawnGeneration({ ...args, answers }),
       revive: (args) =>
         system.spawn({
           actor: revivedGenerationActor,
           restart: 'temporary',
-          args: { ...args, services, usageLog, localModels: grid.models, attemptId: randomUUID },
+          args: { ...args, services, usageLog, answers, localModels: grid.models, attemptId: randomUUID },
         }),
       serveObject,
       acceptPeer: (socket) => cluster.accept(socket),

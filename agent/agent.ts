@@ -139,6 +139,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
           engineFor: await engineOf(options, host),
           files: (inUse) => new ModelFiles({ folder: modelFolder, quotaBytes: options.modelsDiskBytes, inUse }),
           gridUrl: () => membership.url,
+          signatory: { device: membership.device, key },
           sequences: options.sequences,
           log,
         },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-import { Bytes } from './primitives.ts';
+import { SignedAnswer } from './answer-receipt.ts';
+import { Bytes, Sha256 } from './primitives.ts';
 
 /**
  * What a coordinator asks of a model on an agent, and what comes back.
@@ -139,6 +140,8 @@ export const GenerateMessage = z.strictObject({
   ...requestFields,
   /** Whatever the coordinator wants to read again after a restart of its own. The agent keeps it with the answer's log. */
   note: z.string().max(MOST_NOTE).optional(),
+  /** Its end comes with a signed statement about the answer. Only for agents with the feature `receipts`. */
+  receipt: z.literal(true).optional(),
 });
 
 /**
@@ -171,6 +174,17 @@ export const ModelTask = z.discriminatedUnion('kind', [
     prompt: Input.optional(),
     toolUse: ToolUse.optional(),
     tokens: z.array(Token).min(1).max(1_000_000),
+  }),
+  /**
+   * Whether an answer is the model's own: one prefill over the request's prompt and the answer, and the sampler replayed at each place. Its
+   * gaps are logits: by so much another machine's arithmetic would have to differ to come to the same token. With `stop` there is one more gap, for the
+   * end. Only for agents with the feature `receipts`.
+   */
+  z.strictObject({
+    kind: z.literal('audit'),
+    request: GenerationRequest.omit({ resume: true, priority: true, deterministic: true }),
+    tokens: z.array(Token).max(1_000_000),
+    outcome: z.enum(['stop', 'length']),
   }),
 ]);
 export type ModelTask = z.infer<typeof ModelTask>;
@@ -211,6 +225,8 @@ export const ValuesMessage = z.strictObject({
   /** score: log-probability of each token, and max logit minus its logit. */
   logprobs: z.array(z.number()).max(100_000).optional(),
   gaps: z.array(z.number()).max(100_000).optional(),
+  /** audit: of the prompt's tokens, as the auditor makes them. */
+  prompt: Sha256.optional(),
 });
 
 /**
@@ -250,6 +266,8 @@ export const GenerationEndedMessage = z.strictObject({
   /** With `BUSY`: milliseconds. */
   retryAfterMs: Count.optional(),
   retryable: z.boolean(),
+  /** Of one that was asked for it and ended by itself, where the engine tells what it computed. */
+  receipt: SignedAnswer.optional(),
 });
 
 /**

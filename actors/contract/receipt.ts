@@ -228,7 +228,10 @@ export interface ReceiptCheck {
     | 'votes-agree'
     | 'distinct-devices'
     | 'quorum'
-    | 'former-keys';
+    | 'former-keys'
+    | 'answer-signature'
+    | 'answer-text'
+    | 'audit';
   readonly ok: boolean;
   /** One sentence for people: what was found. */
   readonly detail: string;

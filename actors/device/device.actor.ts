@@ -21,7 +21,7 @@ import { freeForModels, ModelMemory } from './model-memory.ts';
 import { Draining, GRACE_SECONDS } from './draining.ts';
 import { OpenGenerations, refuse } from './open-generations.ts';
 import { inRunBatches } from './run-batches.ts';
-import { commandInItsWords, GENERATION_2, inItsWords } from './spoken-version.ts';
+import { commandInItsWords, GENERATION_2, inItsWords, RECEIPTS } from './spoken-version.ts';
 import type { DevicesRef } from './devices.protocol.ts';
 
 export interface DeviceArgs {
@@ -440,13 +440,16 @@ export const deviceActor = defineActor({
       keepModel(model) {
         memory.keeps(model);
       },
-      generate({ generation, model, request, owner, note }) {
+      generate({ generation, model, request, owner, note, receipt }) {
         const spoken = inItsWords(request, features);
         if (spoken === null) return refuse(generation, owner, 'UNSUPPORTED', 'the agent of the device is too old for this request');
         const kept = note === undefined || !features.has(GENERATION_2) ? {} : { note };
-        generations.begin(owner, { type: 'generate', generation, model, ...spoken, ...kept }, command);
+        const signed = receipt && features.has(RECEIPTS) ? { receipt: true as const } : {};
+        generations.begin(owner, { type: 'generate', generation, model, ...spoken, ...kept, ...signed }, command);
       },
       compute({ generation, model, task, owner }) {
+        if (task.kind === 'audit' && !features.has(RECEIPTS))
+          return refuse(generation, owner, 'UNSUPPORTED', 'the agent of the device is too old for audits');
         generations.begin(owner, { type: 'compute', generation, model, task }, command);
       },
       cancelGeneration(generation) {

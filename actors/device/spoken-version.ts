@@ -4,6 +4,9 @@ import type { GenerationRequest } from '#actors/contract/generation.ts';
 /** The feature of an agent that understands all of contract/generation.ts. */
 export const GENERATION_2 = 'generation-2';
 
+/** What agents say that sign their answers and audit those of others. */
+export const RECEIPTS = 'receipts';
+
 const FIRST_VERSION = new Set(['messages', 'sampling', 'maxTokens', 'temperature', 'topP', 'seed', 'stop']);
 
 /**

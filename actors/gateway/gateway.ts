@@ -7,6 +7,7 @@ import { fastify, type FastifyInstance } from 'fastify';
 
 import type { DeviceDesk, DevicesRef } from '#actors/device/devices.protocol.ts';
 import type { Audience } from '#actors/feed/feed.actor.ts';
+import type { AnswersRef } from '#actors/audit/answers.protocol.ts';
 import type { GenerationArgs } from '#actors/generation/generation.actor.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { Revive } from '#actors/generation/revive.ts';
@@ -33,6 +34,7 @@ import { jobRoutes } from './api/job-routes.ts';
 import { objectRoutes } from './api/object-routes.ts';
 import { modelRoutes } from './api/model-routes.ts';
 import { tenantRoutes } from './api/tenant-routes.ts';
+import { receiptRoutes } from './api/receipt-routes.ts';
 import { usageRoutes } from './api/usage-routes.ts';
 import { openAgentSocket } from './agent-socket.ts';
 import { sendProblem } from './door.ts';
@@ -57,8 +59,9 @@ export interface GatewayArgs {
   readonly placement: Pick<PlacementRef, 'policiesChanged'>;
   readonly models: ModelsRef;
   readonly usageLog: UsageRef;
-  readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'attemptId'>) => GenerationRef;
-  readonly revive: (args: Omit<RevivedArgs, 'services' | 'usageLog' | 'attemptId' | 'localModels'>) => GenerationRef;
+  readonly answers: AnswersRef;
+  readonly generate: (args: Omit<GenerationArgs, 'services' | 'usageLog' | 'answers' | 'attemptId'>) => GenerationRef;
+  readonly revive: (args: Omit<RevivedArgs, 'services' | 'usageLog' | 'answers' | 'attemptId' | 'localModels'>) => GenerationRef;
   readonly hub: HubRef;
   readonly keeper: KeeperRef;
   /** The actors of this process, to be looked at. */
@@ -112,6 +115,7 @@ export async function createGateway(args: GatewayArgs): Promise<Gateway> {
   adminRoutes(app, args);
   tenantRoutes(app, args);
   usageRoutes(app, args);
+  receiptRoutes(app, args);
   actorRoutes(app, args);
   const revive = openaiRoutes(app, args);
   await serveUi(app, args.uiFolder);

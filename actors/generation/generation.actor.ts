@@ -1,3 +1,5 @@
+import type { AnswersRef } from '#actors/audit/answers.protocol.ts';
+import type { SignedAnswer } from '#actors/contract/answer-receipt.ts';
 import type { GenerationRequest, ModelTask, TokenLogprob } from '#actors/contract/generation.ts';
 import type { DeviceRef } from '#actors/device/device.protocol.ts';
 import type { ModelPoolRef } from '#actors/model-pool/model-pool.protocol.ts';
@@ -36,19 +38,27 @@ export interface TaskValues {
   readonly from: number;
   readonly vectors?: readonly Uint8Array[] | undefined;
   readonly scores?: readonly number[] | undefined;
+  readonly gaps?: readonly number[] | undefined;
+  readonly prompt?: string | undefined;
 }
 
 export interface GenerationArgs {
   readonly services: Services;
   readonly usageLog: UsageRef;
+  /** Who keeps what devices sign; null: nothing is signed. */
+  readonly answers: AnswersRef | null;
   readonly generation: string;
   readonly model: string;
+  /** SHA-256 of its file. */
+  readonly modelFile: string;
   readonly pool: ModelPoolRef;
   readonly work: { readonly request: GenerationRequest } | { readonly task: ModelTask };
   readonly usage: { readonly tenant: string; readonly apiKey: string };
   readonly sink: GenerationSink;
   /** A fresh UUID: each attempt on a device has a name of its own, so that nothing of an abandoned one is taken for the new one's. */
   readonly attemptId: () => string;
+  /** Devices that are not to have it. It then goes only where the model is ready. */
+  readonly notOn?: readonly string[];
   readonly limits?: Partial<GenerationLimits>;
   /** How the answer is shown, in the door's own words: a coordinator after this one may go on with it. Left out: it ends with this one. */
   readonly shown?: string;
@@ -65,6 +75,10 @@ interface Attempt {
   /** It is to be left as soon as another replica is found. */
   leaving: boolean;
   heard: boolean;
+  /** Where in the answer it began, and what it said. */
+  readonly tokensFrom: number;
+  readonly textFrom: number;
+  text: string;
 }
 
 /**
@@ -101,7 +115,7 @@ export const generationActor = defineActor({
     let attempts = 0;
     let tried: string[] = [];
     /** Devices whose engines cannot do what the request asks. Others may. */
-    const unable: string[] = [];
+    const unable: string[] = [...(args.notOn ?? [])];
     let last: Failure | null = null;
     let timer: Timer = context.after(limits.loadMs, () => fail('the model did not load in time'));
 
@@ -117,7 +131,9 @@ export const generationActor = defineActor({
     function takeUp({ device, ref, pool: from, note }: NonNullable<GenerationArgs['revived']>): void {
       attempts = 1;
       ({ moves } = note);
-      attempt = { id: note.attempt, device, ref, pool: from, leaving: false, heard: false };
+      const tokensFrom = note.pieces.reduce((sum, { tokens }) => sum + tokens.length, 0);
+      const textFrom = note.pieces.reduce((sum, { text }) => sum + text.length, 0);
+      attempt = { id: note.attempt, device, ref, pool: from, leaving: false, heard: false, tokensFrom, textFrom, text: '' };
       watchSilence(limits.firstTokenMs);
       from.adopt({ device, ref, owner: context.self, key: args.usage.apiKey });
       sink.started(device);
@@ -154,7 +170,8 @@ export const generationActor = defineActor({
       if (seeking || over) return;
       seeking = true;
       const exclude = [...unable, ...tried, ...(attempt === null ? [] : [attempt.device])];
-      if (pool.acquire({ owner: context.self, key: args.usage.apiKey, exclude, prompt }) === 'accepted') return;
+      const readyOnly = args.notOn !== undefined;
+      if (pool.acquire({ owner: context.self, key: args.usage.apiKey, exclude, prompt, readyOnly }) === 'accepted') return;
       seeking = false;
       if (attempt === null) fail('the model is overwhelmed');
     }
@@ -175,14 +192,16 @@ export const generationActor = defineActor({
     function begin(device: string, ref: DeviceRef, from: ModelPoolRef): void {
       attempts += 1;
       const id = attempts === 1 ? generation : args.attemptId();
-      attempt = { id, device, ref, pool: from, leaving: false, heard: false };
+      attempt = {
+        id, device, ref, pool: from, leaving: false, heard: false, tokensFrom: log.length, textFrom: textLength, text: '',
+      }; // prettier-ignore
       watchSilence(limits.firstTokenMs);
       sink.started(device);
       const owner = context.self;
       const admission =
         'task' in work
           ? ref.compute({ generation: id, model, task: work.task, owner })
-          : ref.generate({ generation: id, model, request: requestAt(work.request, log, textLength), owner, ...noteFor(id) });
+          : ref.generate({ generation: id, model, request: requestAt(work.request, log, textLength), owner, receipt: args.answers !== null, ...noteFor(id) });
       if (admission !== 'accepted') lost({ code: 'DEVICE_LOST', reason: 'the device was lost', promptTokens: 0 }, false);
     }
 
@@ -226,6 +245,15 @@ export const generationActor = defineActor({
       if (args.usageLog.record(row) !== 'accepted') args.services.log.error({ row }, 'usage not recorded');
       deliver();
       context.stop();
+    }
+
+    function keep({ id, device, tokensFrom, textFrom, text }: Attempt, receipt: SignedAnswer, outcome: 'stop' | 'length'): void {
+      if (args.answers === null || !('request' in work)) return;
+      const { request } = work;
+      const seen = {
+        attempt: id, device, model: args.modelFile, request, tokens: log, text, tokensFrom, textFrom, promptTokens, outcome,
+      }; // prettier-ignore
+      args.answers.finished({ id: generation, tenant: args.usage.tenant, modelName: model, pool, seen, receipt });
     }
 
     function fail(reason: string): void {
@@ -278,20 +306,21 @@ export const generationActor = defineActor({
           return lost({ code: 'ENGINE', reason: `token ${log.length} expected, got ${from}`, promptTokens: 0 }, true);
         attempt.heard = true;
         watchSilence(limits.silenceMs);
+        attempt.text += text;
         show(tokens, text, logprobs);
       },
-      values({ generation: id, from, vectors, scores }) {
+      values({ generation: id, from, vectors, scores, gaps, prompt: computedPrompt }) {
         if (over || attempt?.id !== id) return;
         watchSilence(limits.silenceMs);
-        const count = vectors?.length ?? scores?.length ?? 0;
+        const count = vectors?.length ?? scores?.length ?? gaps?.length ?? 0;
         if (from > values) return lost({ code: 'ENGINE', reason: `value ${values} expected, got ${from}`, promptTokens: 0 }, true);
         // A task that moved begins anew; what is known already is not told twice.
         const skip = values - from;
         if (skip >= count) return;
-        sink.values?.({ from: values, vectors: vectors?.slice(skip), scores: scores?.slice(skip) });
+        sink.values?.({ from: values, vectors: vectors?.slice(skip), scores: scores?.slice(skip), gaps: gaps?.slice(skip), prompt: computedPrompt });
         values = from + count;
       },
-      ended({ generation: id, outcome, cachedTokens = 0, code = 'ENGINE', retryAfterMs, retryable, ...end }) {
+      ended({ generation: id, outcome, cachedTokens = 0, code = 'ENGINE', retryAfterMs, retryable, receipt, ...end }) {
         if (over || attempt?.id !== id) return;
         const reason = end.reason ?? 'the generation failed';
         const failure: Failure = { code, reason, promptTokens: end.promptTokens, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
@@ -303,6 +332,7 @@ export const generationActor = defineActor({
         if (outcome === 'failed') return finish(() => sink.refused(failure), 'refused', 0);
         const { device } = attempt;
         const completionTokens = end.completionTokens;
+        if (receipt !== undefined) keep(attempt, receipt, outcome);
         finish(() => sink.ended({ finish: outcome, device, promptTokens, completionTokens, cachedTokens }), outcome, completionTokens);
       },
       preempt() {

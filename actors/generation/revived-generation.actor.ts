@@ -4,7 +4,7 @@ import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { generationActor, type GenerationArgs } from './generation.actor.ts';
 
-export interface RevivedArgs extends Omit<GenerationArgs, 'pool' | 'revived'> {
+export interface RevivedArgs extends Omit<GenerationArgs, 'pool' | 'modelFile' | 'revived'> {
   readonly revived: Omit<NonNullable<GenerationArgs['revived']>, 'pool'>;
   /** Those of all coordinators, and those of the one that the device is connected to: this one. */
   readonly models: ModelsRef;
@@ -21,7 +21,12 @@ export const revivedGenerationActor = defineActor({
     const { models, localModels, model, revived, sink } = args;
     const [found, local] = await Promise.all([models.find(model, ASK), localModels.find(model, ASK)]);
     if (found !== null && local !== null)
-      return generationActor.start(context, { ...args, pool: found.pool, revived: { ...revived, pool: local.pool } });
+      return generationActor.start(context, {
+        ...args,
+        pool: found.pool,
+        modelFile: found.model.sha256,
+        revived: { ...revived, pool: local.pool },
+      });
     revived.ref.cancelGeneration(revived.note.attempt);
     const gone = new GridError('NOT_FOUND', `there is no model ${model} any more`);
     sink.failed(gone);

@@ -33,6 +33,9 @@ export interface ModelPoolArgs {
   readonly serving: ReadonlyMap<string, ServingDevice>;
 }
 
+/** How old the list of devices in quarantine may be. */
+const REVIEW_MS = 30_000;
+
 /** A replica that ran nothing for so long is unloaded. */
 const IDLE_MS = 30 * 60_000;
 
@@ -62,6 +65,8 @@ export const modelPoolActor = defineActor({
     const active = new Map<GenerationRef, Active>();
     /** Devices on which each has a slot: more than one while it is about to leave the first. */
     const slots = new Map<GenerationRef, string[]>();
+    /** Devices whose answers were found wrong. */
+    let quarantined: readonly string[] = [];
 
     context.showState(() => ({
       model: model.name,
@@ -71,6 +76,17 @@ export const modelPoolActor = defineActor({
 
     context.every(IDLE_MS / 10, releaseIdle);
     context.every(JUDGE_MS, scale);
+    context.every(REVIEW_MS, review);
+    review();
+
+    /** Other coordinators learn about devices too, and people end quarantines. */
+    function review(): void {
+      context.pipe(services.store.standings({ app: model.sha256 }), (result) => {
+        if (!result.ok) return;
+        quarantined = result.value.filter((row) => row.quarantine !== null).map((row) => row.device);
+        if (queue.size > 0) serve();
+      });
+    }
 
     function needsBytes(): number {
       return stored === null
@@ -179,11 +195,13 @@ export const modelPoolActor = defineActor({
 
     /** False when nobody is left who could take one. */
     function growByOne(): boolean {
-      const willing = [...replicas.values()].filter((r) => !r.avoided);
+      const willing = [...replicas.values()].filter((r) => !r.avoided && !quarantined.includes(r.device));
       const next = loadable(willing, context.clock.now());
       const known = next && replicas.get(next.device);
       const candidate =
-        known === undefined && stored !== null ? bestCandidate(serving.values(), needsBytes(), (d) => replicas.has(d)) : undefined;
+        known === undefined && stored !== null
+          ? bestCandidate(serving.values(), needsBytes(), (d) => replicas.has(d) || quarantined.includes(d))
+          : undefined;
       const entry = known ?? (candidate && enter(candidate));
       if (entry !== undefined) load(entry);
       return entry !== undefined;
@@ -220,7 +238,7 @@ export const modelPoolActor = defineActor({
     }
 
     function whyNone(): string {
-      if (replicas.size > 0) return 'no replica is ready';
+      if (replicas.size > 0) return quarantined.length > 0 ? 'no device that is not in quarantine has it ready' : 'no replica is ready';
       if (stored === null) return 'no connected device offers it';
       if (serving.size === 0) return 'no connected device serves models';
       return `it needs about ${gib(needsBytes())} GiB of memory, and no connected device has that`;
@@ -236,15 +254,16 @@ export const modelPoolActor = defineActor({
       for (const key of queue.keys()) {
         const next = queue.first(key);
         if (next === undefined) continue;
-        const entry = bestFor(next.prompt ?? [], replicas.values(), next.exclude);
+        const exclude = quarantined.length === 0 ? next.exclude : [...next.exclude, ...quarantined];
+        const entry = bestFor(next.prompt ?? [], replicas.values(), exclude);
         if (entry !== undefined) {
           queue.shift(key);
           admit(next, entry);
           return true;
         }
-        const ready = [...replicas.values()].some((r) => r.state === 'ready' && !r.draining && !next.exclude.includes(r.device));
+        const ready = [...replicas.values()].some((r) => r.state === 'ready' && !r.draining && !exclude.includes(r.device));
         if (ready) wantsSlot ??= next;
-        else if (startLoad(next.exclude) === 'nowhere') {
+        else if (next.readyOnly === true || startLoad(exclude) === 'nowhere') {
           queue.shift(key);
           if (!acquireAny(next, next.elsewhere ?? [])) next.owner.noReplica(whyNot());
           return true;
@@ -364,6 +383,7 @@ export const modelPoolActor = defineActor({
         slots.delete(owner);
       },
       release: ({ device, owner, tokens, unused = false }) => giveBack(device, owner, unused ? null : tokens),
+      judged: review,
       stored(row) {
         stored = row;
         serve();

@@ -32,6 +32,8 @@ export interface Acquirer {
   readonly prompt?: PromptChain | undefined;
   /** Pools of the same model on other coordinators, asked in turn when this one has no replica to give. */
   readonly elsewhere?: readonly ModelPoolRef[];
+  /** It is not worth loading the model anywhere for it. */
+  readonly readyOnly?: boolean;
 }
 
 export interface PoolReport {
@@ -69,6 +71,8 @@ export const ModelPoolProtocol = protocol('model-pool', {
   gone: tell<GenerationRef>(),
   /** `tokens` are charged to the key; `unused`: it was not taken after all. */
   release: tell<{ device: string; owner: GenerationRef; tokens: number; unused?: boolean }>(),
+  /** Something was learned about devices that serve it. */
+  judged: tell(),
   /** The grid keeps the file: devices that do not have it can be given it. Null: it does not any more. */
   stored: tell<StoredModelRow | null>(),
   /** From people: one more replica, on this device or on the best one. */

@@ -89,6 +89,9 @@ export const poolRouterActor = defineActor({
         const there = await Promise.all(rest.map((pool) => pool.report(undefined, ASK).catch(() => null)));
         return mergedReport([here, ...there.filter((report) => report !== null)]) ?? here;
       },
+      judged() {
+        for (const pool of known?.order ?? []) pool.judged();
+      },
       // Devices talk to the pool of their own coordinator, generations to the one that gave them a replica.
       offered: unasked,
       draining: unasked,

@@ -3,7 +3,7 @@ import { ClusterEntity, ClusterNode, ClusterSecret, ClusterTimer, Coordinator, E
 import { Device, FormerKeyEntity } from './entities/devices.ts';
 import { Checkpoint, Job, JobShard, Manifest, ManifestLogEntry, ShardAttempt, ShardResult, StoredObject, Sweep } from './entities/jobs.ts';
 import { Audit, DeviceReputation } from './entities/trust.ts';
-import { ApiFile, ApiKeyLimits, Batch, BatchResult, Model, StoredModel, Usage } from './entities/serving.ts';
+import { Answer, ApiFile, ApiKeyLimits, Batch, BatchResult, Model, StoredModel, Usage } from './entities/serving.ts';
 
 /**
  * Every table of the grid, as MikroORM knows it. Times are bigint milliseconds since 1970, given by the caller.
@@ -34,6 +34,7 @@ export const entities = [
   Model,
   StoredModel,
   Usage,
+  Answer,
   ApiKeyLimits,
   ApiFile,
   Batch,

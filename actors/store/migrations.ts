@@ -6,6 +6,7 @@ import { Evidence } from './migrations/2026-11-24-evidence.ts';
 import { TrustInDevices } from './migrations/2026-11-24-trust.ts';
 import { TenantPolicies } from './migrations/2026-11-25-tenant-policies.ts';
 import { FormerKeys } from './migrations/2026-11-25-former-keys.ts';
+import { Answers } from './migrations/2026-11-25-answers.ts';
 import { Retries } from './migrations/2026-11-24-retries.ts';
 import { VoteBatches } from './migrations/2026-11-24-vote-batches.ts';
 import { ClusterWrites } from './migrations/2026-11-25-cluster-writes.ts';
@@ -27,4 +28,5 @@ export const migrations = [
   { name: '2026-11-25-former-keys', class: FormerKeys },
   { name: '2026-11-25-checkpoints', class: Checkpoints },
   { name: '2026-11-25-sweeps', class: Sweeps },
+  { name: '2026-11-25-answers', class: Answers },
 ];

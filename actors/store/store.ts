@@ -327,6 +327,32 @@ export interface UsageRow {
   readonly at: number;
 }
 
+/** An answer of a model that a device signed: see contract/answer-receipt.ts. */
+export interface AnswerRow {
+  /** Under which the client knows it. */
+  readonly id: string;
+  readonly tenant: string;
+  readonly modelName: string;
+  readonly device: string;
+  /** Key of the device when it signed. */
+  readonly publicKey: string;
+  /** JSON. */
+  readonly statement: string;
+  readonly signature: string;
+  readonly at: number;
+  /** What an audit found, as JSON; null until then. */
+  readonly finding: string | null;
+}
+
+/** What an audit of an answer found, and what that teaches about devices. */
+export interface FindingRow {
+  readonly answer: string;
+  /** JSON. Null: nothing about the answer is to be kept. */
+  readonly finding: string | null;
+  readonly lessons: Lessons;
+  readonly at: number;
+}
+
 export interface UsageQuery {
   readonly tenant: string | null;
   readonly apiKey: string | null;
@@ -471,6 +497,11 @@ export interface Store extends KeyVerbs, TenantVerbs, KeepingVerbs, HistoryVerbs
   recordUsage(usage: readonly UsageRow[]): Promise<void>;
   /** Sums by tenant, key and model, of times from `from` to before `to`; of one tenant or key, or of all when null. */
   usageSums(query: UsageQuery): Promise<readonly UsageSum[]>;
+  /** Each id once, however often it comes. */
+  recordAnswers(answers: readonly AnswerRow[]): Promise<void>;
+  findAnswer(id: string): Promise<AnswerRow | null>;
+  /** Both or neither. Answers how the devices stand then. */
+  recordFinding(finding: FindingRow): Promise<readonly StandingRow[]>;
   setKeyLimits(key: string, limits: KeyLimits): Promise<void>;
   /** No limits at all for a key that never got any. */
   keyLimits(key: string): Promise<KeyLimits>;

@@ -9,6 +9,7 @@ import type { Log } from '#runtime/observe/log.ts';
 
 import type { GenerationLogs } from './generation-logs.ts';
 import type { ModelFiles } from './model-files.ts';
+import { type AnswerSigner, createAnswerSigner, type Signatory } from './answer-signer.ts';
 import { ModelsProtocol } from './models.protocol.ts';
 import { TokenOutlet } from './token-outlet.ts';
 
@@ -35,6 +36,8 @@ export interface ModelsArgs {
   /** What the grid gave this machine, and what it may give. */
   readonly files: (inUse: () => ReadonlySet<string>) => ModelFiles;
   readonly gridUrl: () => string;
+  /** Signs answers. */
+  readonly signatory: Signatory;
   /** Generations at once, per model. */
   readonly sequences: number;
   readonly log: Log;
@@ -47,7 +50,7 @@ export interface ModelsArgs {
 /** Loads, serves and unloads the offered models; each loaded one is an inference host process. */
 export const modelsActor = defineActor({
   protocol: ModelsProtocol,
-  start(context, { host, offered: given, engineFor, files: openFiles, gridUrl, sequences, log, send, logs }: ModelsArgs) {
+  start(context, { host, offered: given, engineFor, files: openFiles, gridUrl, signatory, sequences, log, send, logs }: ModelsArgs) {
     const offered = [...given];
     const hosts = new Map<string, InferenceHost>();
     /** Hash of the file behind each name. */
@@ -126,7 +129,7 @@ export const modelsActor = defineActor({
       send({ type: 'modelState', model, state, memoryBytes, ...(reason === undefined ? {} : { reason }) });
     }
 
-    function tellEnd(generation: string, end: GenerationOutcome): void {
+    function tellEnd(generation: string, end: GenerationOutcome, signer?: AnswerSigner): void {
       generations.delete(generation);
       const { outcome, promptTokens, completionTokens, retryable } = end;
       const more =
@@ -135,7 +138,9 @@ export const modelsActor = defineActor({
           : end.cachedTokens === undefined
             ? {}
             : { cachedTokens: end.cachedTokens };
-      logs.ended({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable });
+      const receipt = signer?.sign(end);
+      const signed = receipt === undefined || receipt === null ? {} : { receipt };
+      logs.ended({ type: 'generationEnded', generation, outcome, promptTokens, completionTokens, ...more, retryable, ...signed });
     }
 
     function failed(generation: string, reason: string): void {
@@ -157,7 +162,7 @@ export const modelsActor = defineActor({
           if (!result.ok) log.warn({ model, error: result.error }, 'model not unloaded cleanly');
         });
       },
-      generate({ generation, model, request, note }) {
+      generate({ generation, model, request, note, receipt }) {
         const inference = hosts.get(model);
         if (inference === undefined) return failed(generation, 'the model is not loaded here');
         if (note !== undefined) logs.open({ generation, model, request, note, cancel: () => handle.cancel() });
@@ -167,13 +172,18 @@ export const modelsActor = defineActor({
           send: (message, taken) => logs.tokens(message, taken),
           credit: (tokens) => handle.credit(tokens),
         });
+        const work = { generation, model: fileOf.get(model) ?? '', request };
+        const signer = receipt ? createAnswerSigner(signatory, work) : undefined;
         const handle = inference.generate(
           { generation, request },
           {
-            tokens: (from, tokens, text, logprobs) => outlet.add(from, tokens, text, logprobs),
+            tokens(from, tokens, text, logprobs) {
+              signer?.said(tokens, text);
+              outlet.add(from, tokens, text, logprobs);
+            },
             ended(end) {
               outlet.flush();
-              tellEnd(generation, end);
+              tellEnd(generation, end, signer);
             },
           },
         );

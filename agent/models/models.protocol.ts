@@ -7,7 +7,7 @@ import type { Ref } from '#runtime/kernel/ref.ts';
 export const ModelsProtocol = protocol('agent-models', {
   load: tell<{ model: string; sha256: string; file?: ModelDelivery | undefined }>(),
   unload: tell<string>(),
-  generate: tell<{ generation: string; model: string; request: GenerationRequest; note: string | undefined }>(),
+  generate: tell<{ generation: string; model: string; request: GenerationRequest; note: string | undefined; receipt: boolean }>(),
   compute: tell<{ generation: string; model: string; task: ModelTask }>(),
   cancel: tell<string>(),
   /** The session that asked for them is over: nobody waits for what is being generated, but for what has a log. */

@@ -299,8 +299,8 @@ export const sessionActor = defineActor({
           models.unload(message.model);
           return;
         case 'generate': {
-          const { type: _type, generation, model, note, ...request } = message;
-          models.generate({ generation, model, request, note });
+          const { type: _type, generation, model, note, receipt = false, ...request } = message;
+          models.generate({ generation, model, request, note, receipt });
           return;
         }
         case 'compute': {

@@ -34,7 +34,7 @@ export function readCapabilities(options: {
       sequences: options.sequences,
     })),
     sequences: options.sequences,
-    features: ['generation-2', 'batches', 'checkpoints', 'drain'],
+    features: ['generation-2', 'batches', 'checkpoints', 'drain', 'receipts'],
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

@@ -30,6 +30,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     databaseUrl: process.env['DATABASE_URL'],
     redisUrl: process.env['REDIS_URL'],
     modelHubUrl: process.env['HF_ENDPOINT'],
+    auditShare: auditShareOf(process.env['CORPGRID_AUDIT_SHARE']),
     s3,
     advertise: options.advertise === undefined ? undefined : checkGridUrl(options.advertise),
     listen: options.listen,
@@ -59,6 +60,17 @@ export async function runUp(options: UpOptions): Promise<void> {
   await coordinator.stop();
   if (failed) throw new GridError('INTERNAL', 'the coordinator gave up', { fix: 'its log names what failed; start it again' });
   process.exitCode = signal === 'SIGINT' ? EXIT.interrupted : EXIT.done;
+}
+
+/** @throws GridError BAD_CONFIGURATION */
+function auditShareOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  const share = Number(text);
+  if (share >= 0 && share <= 1) return share;
+  throw new GridError('BAD_CONFIGURATION', `${text} is no share of answers`, {
+    path: 'CORPGRID_AUDIT_SHARE',
+    fix: 'give a number from 0 to 1',
+  });
 }
 
 function announce({ firstKey, database, gridKey }: Coordinator, url: string, dataFolder: string): void {

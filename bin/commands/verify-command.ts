@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { SignedKeyList } from '#actors/contract/former-keys.ts';
 import { PublicKey } from '#actors/contract/primitives.ts';
 import { verifyReceipt } from '#actors/contract/receipt.ts';
+import { isAnswerReceipt, verifyAnswerReceipt } from '#actors/contract/verify-answer.ts';
 import { EXIT, say, sayJson } from '#bin/client/print.ts';
 import { GridError } from '#runtime/errors.ts';
 import { sha256 } from '#runtime/identity/digest.ts';
@@ -36,6 +37,16 @@ async function readReceipts(file: string): Promise<unknown[]> {
   }
 }
 
+async function readAnswer(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new GridError('BAD_REQUEST', `cannot read ${file}`, {
+      path: '--answer',
+      fix: 'give a file with the text as it came, and nothing else',
+      cause,
+    });
+  });
+}
+
 async function readKeys(file: string): Promise<SignedKeyList> {
   try {
     return SignedKeyList.parse(JSON.parse(await readFile(file, 'utf8')));
@@ -55,8 +66,9 @@ export function verifyCommand(program: Command): void {
     .description('check receipts offline: needs no grid and trusts none')
     .option('--grid-key <hex>', 'the grid’s public key as you know it; without it a receipt proves only that somebody sealed it')
     .option('--keys <file>', 'former keys of devices, as `corpgrid log --keys FILE` writes them: votes of revoked ones do not count')
+    .option('--answer <file>', 'the text of the answer, for the receipt of an answer')
     .option('--json', 'one JSON document on stdout')
-    .action(async (file: string, options: { gridKey?: string; keys?: string; json?: boolean }) => {
+    .action(async (file: string, options: { gridKey?: string; keys?: string; answer?: string; json?: boolean }) => {
       const { gridKey } = options;
       if (gridKey !== undefined && !PublicKey.safeParse(gridKey).success) {
         throw new GridError('BAD_CONFIGURATION', 'the grid key is not 64 hex digits', { path: '--grid-key', fix: '`npm start` prints it' });
@@ -64,7 +76,10 @@ export function verifyCommand(program: Command): void {
       const receipts = await readReceipts(file);
       const formerKeys = options.keys === undefined ? undefined : await readKeys(options.keys);
       const tools = { sha256, verify, ...(gridKey === undefined ? {} : { gridKey }), ...(formerKeys === undefined ? {} : { formerKeys }) };
-      const verdicts = receipts.map((receipt) => verifyReceipt(receipt, tools));
+      const inHand = options.answer === undefined ? {} : { text: await readAnswer(options.answer) };
+      const verdicts = receipts.map((receipt) =>
+        isAnswerReceipt(receipt) ? verifyAnswerReceipt(receipt, tools, inHand) : verifyReceipt(receipt, tools),
+      );
       const bad = verdicts.filter((v) => !v.ok).length;
       const warnings = [...new Set(verdicts.flatMap((v) => v.warnings))];
       if (options.json) {

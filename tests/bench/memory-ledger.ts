@@ -93,7 +93,8 @@ class World {
 
   constructor(seed: number) {
     this.#random = randomFrom(seed);
-    const services = { log: logRecord() } as unknown as Services; // a pool of offered models asks for nothing else
+    // A pool of offered models asks for nothing else: nobody is in quarantine.
+    const services = { log: logRecord(), store: { standings: () => Promise.resolve([]) } } as unknown as Services;
     this.#pools = Array.from({ length: MODELS }, (_, n) => {
       const model = {
         name: `model-${n}`,

@@ -1,3 +1,4 @@
+import { storeAnswersContract } from './store-answers.contract.ts';
 import { storeAccessContract } from './store-access.contract.ts';
 import { storeCheckpointsContract } from './store-checkpoints.contract.ts';
 import { storeClaimContract } from './store-claim.contract.ts';
@@ -13,6 +14,7 @@ import type { OpenStore } from './store-scene.ts';
 /** What every store promises. Each test opens a store of its own. */
 export function storeContract(open: OpenStore): void {
   storeAccessContract(open);
+  storeAnswersContract(open);
   storeJobsContract(open);
   storeClaimContract(open);
   storeCommitContract(open);

@@ -23,6 +23,8 @@ export interface Asked {
   readonly message: Generate | Compute;
   /** Which one it is on this agent, from 1. */
   readonly nth: number;
+  /** Signs as this agent. */
+  sign(bytes: Uint8Array): string;
   cancelled: boolean;
   /** Emits these texts, one token each, from where the answer stands. */
   tokens(texts: readonly string[], more?: Partial<Tokens>): void;
@@ -45,12 +47,15 @@ export interface ScriptedAgentOptions {
   readonly model: string;
   readonly sequences?: number;
   readonly contextSize?: number;
+  /** Of the model's file, when others offer it too. */
+  readonly sha256?: string;
+  readonly features?: readonly string[];
   readonly script: (asked: Asked) => void;
 }
 
 /** Enrols with the token and resolves when the link is open. */
 export async function startScriptedAgent(options: ScriptedAgentOptions): Promise<ScriptedAgent> {
-  const { url, token, name, model, sequences = 64, contextSize = 4_096, script } = options;
+  const { url, token, name, model, sequences = 64, contextSize = 4_096, sha256 = 'ab'.repeat(32), features = [], script } = options;
   const key = generateKeyPair();
   const { publicKey } = key;
   const proof = Buffer.from(key.sign(enrolBytes({ token, publicKey, name }))).toString('hex');
@@ -79,8 +84,8 @@ export async function startScriptedAgent(options: ScriptedAgentOptions): Promise
         slots: 0,
         kinds: ['inference'],
         gpus: [],
-        features: ['generation-2'],
-        models: [{ name: model, sha256: 'ab'.repeat(32), size: 1, contextSize, sequences }],
+        features: ['generation-2', ...features],
+        models: [{ name: model, sha256, size: 1, contextSize, sequences }],
       },
       vitals: { power: 'mains', owner: 'unwatched', celsius: null, diskFreeBytes: null, gpuUsedBytes: [] },
       held: [],
@@ -122,6 +127,7 @@ export async function startScriptedAgent(options: ScriptedAgentOptions): Promise
       message,
       nth: asked.length + 1,
       cancelled: false,
+      sign: (bytes) => Buffer.from(key.sign(bytes)).toString('hex'),
       tokens(texts, more = {}) {
         if (!open.has(generation)) return;
         const tokens = texts.map((_, index) => at + index);

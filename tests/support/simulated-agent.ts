@@ -116,7 +116,15 @@ export class SimulatedAgent {
         log: silent,
         attempt: simulatedAttempt({ ...this.#world.attempt, onObeyed: (command) => this.#world.onObeyed(this, command) }),
         models: noModels,
-        modelArgs: { host: process.host, offered: [], files: noFiles, gridUrl: () => 'http://grid', sequences: 1, log: silent },
+        modelArgs: {
+          host: process.host,
+          offered: [],
+          files: noFiles,
+          gridUrl: () => 'http://grid',
+          signatory: { device: this.id, key: this.key },
+          sequences: 1,
+          log: silent,
+        },
         openLink: (events, hello) =>
           createLinkClient<ToAgent, FromAgent>({
             host: process.host,

@@ -37,6 +37,8 @@ export interface ReplyOptions {
   readonly by: Principal;
   readonly found: FoundModel;
   readonly requestId: string;
+  /** Names of the answers, one for each choice: their receipts are found under them. */
+  readonly answers: readonly string[];
   /** Answers to each of these, `n` of each. */
   readonly requests: readonly GenerationRequest[];
   readonly n: number;
@@ -48,8 +50,8 @@ export interface ReplyOptions {
 }
 
 /** Starts every choice of a reply as a generation of its own; the first failure ends them all. */
-export function startReply({ generate, randomId }: Pick<GatewayArgs, 'generate' | 'randomId'>, options: ReplyOptions): Reply {
-  const { by, found, requests, n, sink } = options;
+export function startReply({ generate }: Pick<GatewayArgs, 'generate'>, options: ReplyOptions): Reply {
+  const { by, found, requests, n, sink, answers } = options;
   const { promise, resolve } = Promise.withResolvers<ReplyEnd>();
   const refs: GenerationRef[] = [];
   const prompts: ReplyUsage[] = [];
@@ -88,10 +90,13 @@ export function startReply({ generate, randomId }: Pick<GatewayArgs, 'generate' 
   requests.forEach((request, prompt) => {
     for (let choice = 0; choice < n; choice++) {
       const index = prompt * n + choice;
+      const generation = answers[index];
+      if (generation === undefined) throw new Error('a choice has no name');
       const seed = choiceSeed(request.sampling.seed, index);
       const ref = generate({
-        generation: randomId(),
+        generation,
         model: found.model.name,
+        modelFile: found.model.sha256,
         pool: found.pool,
         work: { request: index === 0 ? request : { ...request, sampling: { ...request.sampling, seed } } },
         usage: { tenant: by.tenant, apiKey: by.keyId },

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { startReply, type Reply, type ReplySink } from './answers.ts';
 import { type AnswerHead, chatCompletion, type ChoiceReading, ChoiceStream, SSE_DONE, usageEvent, usageOf, WholeChoice } from './chunks.ts';
-import { type Call, enter, type Entered, newSeed, nowInSeconds, type OpenAiContext, sendWhole, type Whole } from './endpoint.ts';
+import { answerNames, type Call, enter, type Entered, newSeed, nowInSeconds, type OpenAiContext, sendWhole, type Whole } from './endpoint.ts';
 import { EventStream } from './event-stream.ts';
 import type { KeptStreams } from './kept-streams.ts';
 import { readingOf, type Shown } from './revived-streams.ts';
@@ -20,8 +20,11 @@ interface Begun {
 
 async function begin(context: OpenAiContext, call: Call): Promise<Begun> {
   const chat = parseChatRequest(call.body, newSeed(context));
-  const entered = await enter(context, call, chat.model, chat.request.sampling.maxTokens * chat.n);
-  const id = `chatcmpl-${context.args.randomId()}`;
+  const { found, admitted } = await enter(context, call, chat.model, chat.request.sampling.maxTokens * chat.n);
+  const unique = context.args.randomId();
+  const answers = answerNames(context, unique, chat.n);
+  const entered = { found, admitted: { ...admitted, headers: { ...admitted.headers, ...answers.headers } } };
+  const id = `chatcmpl-${unique}`;
   return {
     chat,
     entered,
@@ -32,6 +35,7 @@ async function begin(context: OpenAiContext, call: Call): Promise<Begun> {
         by: call.by,
         found: entered.found,
         requestId: call.requestId,
+        answers: answers.names,
         requests: [chat.request],
         n: chat.n,
         param: 'messages',

@@ -3,7 +3,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { startReply, type Reply, type ReplySink } from './answers.ts';
 import { type AnswerHead, SSE_DONE, sseEvent, usageOf } from './chunks.ts';
 import { TextChoice, textCompletion } from './completion-objects.ts';
-import { type Call, enter, type Entered, newSeed, nowInSeconds, type OpenAiContext, sendWhole, type Whole } from './endpoint.ts';
+import {
+  answerNames,
+  type Call,
+  enter,
+  type Entered,
+  newSeed,
+  nowInSeconds,
+  type OpenAiContext,
+  sendWhole,
+  type Whole,
+} from './endpoint.ts';
 import { EventStream } from './event-stream.ts';
 import { type CompletionRequest, parseCompletionRequest } from './schema-others.ts';
 
@@ -21,14 +31,26 @@ async function begin(context: OpenAiContext, call: Call): Promise<Begun> {
   const completion = parseCompletionRequest(call.body, newSeed(context));
   const { requests, n, logprobs, echoes } = completion;
   const answerTokens = requests.reduce((sum, { sampling }) => sum + sampling.maxTokens * n, 0);
-  const entered = await enter(context, call, completion.model, answerTokens);
+  const { found, admitted } = await enter(context, call, completion.model, answerTokens);
+  const unique = context.args.randomId();
+  const answers = answerNames(context, unique, requests.length * n);
+  const entered = { found, admitted: { ...admitted, headers: { ...admitted.headers, ...answers.headers } } };
   return {
     completion,
     entered,
-    head: { id: `cmpl-${context.args.randomId()}`, created: nowInSeconds(context), model: completion.model },
+    head: { id: `cmpl-${unique}`, created: nowInSeconds(context), model: completion.model },
     choices: Array.from({ length: requests.length * n }, (_, i) => new TextChoice(i, { logprobs, echo: echoes[Math.floor(i / n)] ?? '' })),
     start: (sink) =>
-      startReply(context.args, { by: call.by, found: entered.found, requestId: call.requestId, requests, n, param: 'prompt', sink }),
+      startReply(context.args, {
+        by: call.by,
+        found: entered.found,
+        requestId: call.requestId,
+        answers: answers.names,
+        requests,
+        n,
+        param: 'prompt',
+        sink,
+      }),
   };
 }
 

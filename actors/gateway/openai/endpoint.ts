@@ -62,6 +62,12 @@ export function nowInSeconds({ args }: OpenAiContext): number {
   return Math.floor(args.host.clock.wall() / 1_000);
 }
 
+/** Names for so many choices; the receipt of each is found under its own. */
+export function answerNames({ args }: OpenAiContext, first: string, count: number): { names: string[]; headers: Record<string, string> } {
+  const names = Array.from({ length: count }, (_, i) => (i === 0 ? first : args.randomId()));
+  return { names, headers: { 'x-corpgrid-receipt': names.join(', ') } };
+}
+
 /** When to come back, if the refusal says so. */
 export function retryHeaders(error: unknown, status: number): Record<string, string> {
   if (error instanceof RateLimited) {

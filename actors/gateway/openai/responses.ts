@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { startReply } from './answers.ts';
-import { type Call, enter, newSeed, nowInSeconds, type OpenAiContext, sendWhole } from './endpoint.ts';
+import { answerNames, type Call, enter, newSeed, nowInSeconds, type OpenAiContext, sendWhole } from './endpoint.ts';
 import { EventStream } from './event-stream.ts';
 import { ResponseWriter } from './response-objects.ts';
 import { parseResponsesRequest } from './schema-responses.ts';
@@ -14,10 +14,13 @@ export async function serveResponses(
 ): Promise<FastifyReply> {
   const { chat, echo } = parseResponsesRequest(call.body, newSeed(context));
   const { found, admitted } = await enter(context, call, chat.model, chat.request.sampling.maxTokens);
-  const unique = context.args.randomId().replaceAll('-', '');
+  const id = context.args.randomId();
+  const unique = id.replaceAll('-', '');
+  const answers = answerNames(context, id, 1);
+  const headers = { ...admitted.headers, ...answers.headers };
   const head = { id: `resp_${unique}`, created: nowInSeconds(context), model: chat.model, echo };
   const writer = new ResponseWriter(head, { calls: chat.calls, unique });
-  const options = { by: call.by, found, requestId: call.requestId, requests: [chat.request], n: 1, param: 'input' };
+  const options = { by: call.by, found, requestId: call.requestId, answers: answers.names, requests: [chat.request], n: 1, param: 'input' };
 
   if (!chat.stream) {
     let device: string | undefined;
@@ -30,7 +33,7 @@ export async function serveResponses(
       },
     });
     return sendWhole(reply, {
-      headers: admitted.headers,
+      headers,
       cancel: () => answer.cancel(),
       over: answer.over.then((end) => {
         admitted.settle(end.usage.promptTokens + end.usage.completionTokens);
@@ -44,7 +47,7 @@ export async function serveResponses(
     host: context.args.host,
     request,
     reply,
-    headers: admitted.headers,
+    headers,
     prologue: writer.begin(),
     onLeft: () => answer.cancel(),
     kept: undefined,

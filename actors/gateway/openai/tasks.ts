@@ -22,6 +22,7 @@ async function runTask(
   const ref = context.args.generate({
     generation: context.args.randomId(),
     model: found.model.name,
+    modelFile: found.model.sha256,
     pool: found.pool,
     work: { task },
     usage: { tenant: call.by.tenant, apiKey: call.by.keyId },

@@ -50,6 +50,23 @@ export const Usage = defineEntity({
   ],
 });
 
+/** Answers that devices signed. Statement and finding are JSON: they are read by people who have a receipt, and never searched. */
+export const Answer = defineEntity({
+  name: 'Answer',
+  tableName: 'answers',
+  properties: {
+    id: p.text().primary(),
+    tenant: p.text(),
+    modelName: p.text(),
+    device: p.text(),
+    publicKey: p.text(),
+    statement: p.text(),
+    signature: p.text(),
+    at: p.bigint('number'),
+    finding: p.text().nullable(),
+  },
+});
+
 /** What a key may use at most; null is no limit. A key without a row has none. */
 export const ApiKeyLimits = defineEntity({
   name: 'ApiKeyLimits',

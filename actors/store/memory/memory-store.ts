@@ -16,6 +16,7 @@ import { objectVerbs } from './objects.ts';
 import { recordVerbs } from './records.ts';
 import { servingVerbs } from './serving.ts';
 import { tenantVerbs } from './tenants.ts';
+import { answerVerbs } from './answers.ts';
 import { standingVerbs } from './standings.ts';
 import { emptyTables, type Tables } from './tables.ts';
 import { Connection, ConnectionLost, Engine, type Pace } from './transaction.ts';
@@ -78,6 +79,7 @@ export function createMemoryDatabase({ randomBytes: random = randomBytes, histor
         ...modelVerbs(connection, tables),
         ...servingVerbs(connection, tables),
         ...standingVerbs(connection, tables),
+        ...answerVerbs(connection, tables),
         ...tenantVerbs(connection, tables),
         claim: (request) => claim(connection, tables, request),
         commit: (changes) => commit(connection, tables, changes),

@@ -9,6 +9,7 @@ import { PARTITIONS, StaleEpoch } from '../store.ts';
 import type { MemoryNode } from './cluster.ts';
 import type { Transaction } from './transaction.ts';
 import type {
+  AnswerRow,
   ApiKeyRow,
   AttemptRow,
   AuditRow,
@@ -94,6 +95,7 @@ export interface Tables {
   readonly modelsFirstSeen: Map<string, number>;
   readonly storedModels: Map<string, StoredModelRow>;
   readonly usage: Map<string, UsageRow>;
+  readonly answers: Map<string, AnswerRow>;
   readonly keyLimits: Map<string, KeyLimits>;
   readonly tenantPolicies: Map<string, TenantPolicy>;
   /** Null: deleted. */
@@ -133,6 +135,7 @@ export function emptyTables(): Tables {
     modelsFirstSeen: new Map(),
     storedModels: new Map(),
     usage: new Map(),
+    answers: new Map(),
     keyLimits: new Map(),
     tenantPolicies: new Map(),
     files: new Map(),

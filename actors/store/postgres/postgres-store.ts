@@ -29,6 +29,7 @@ import { resolveSpec } from './resolve-spec.ts';
 import { seal } from './seal.ts';
 import { listStoredModels, removeStoredModel, storeModel } from './stored-models.ts';
 import { servingVerbs } from './serving.ts';
+import { findAnswer, recordAnswers, recordFinding } from './answers.ts';
 import { auditsOf, pardon, standings } from './standings.ts';
 import { takePartitions } from './take-partitions.ts';
 import { tallyJobs } from './tally-jobs.ts';
@@ -103,6 +104,9 @@ export function createPostgresStore(orm: MikroORM, { randomBytes: random = rando
 
     recordModels: (models, at) => recordModels(db, models, at),
     modelsFirstSeen: (models) => modelsFirstSeen(db, models),
+    recordAnswers: (answers) => recordAnswers(db, answers),
+    findAnswer: (id) => findAnswer(db, id),
+    recordFinding: (finding) => recordFinding(db, finding),
     recordUsage: (usage) => recordUsage(db, usage),
     usageSums: (query) => usageSums(db, query),
     ...servingVerbs(orm),

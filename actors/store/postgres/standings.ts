@@ -62,6 +62,12 @@ export async function lockStandings(tx: Tx, changes: readonly Change[]): Promise
     const { app, learned } = change.lessons;
     for (const { device } of learned) wanted.set(`${app} ${device}`, newStanding(device, app, change.vote.at));
   }
+  return lockStandingsOf(tx, [...wanted.values()]);
+}
+
+/** The same for these: as they begin, where there are none yet. Each once. */
+export async function lockStandingsOf(tx: Tx, beginnings: readonly StandingUnderChange[]): Promise<Standings> {
+  const wanted = new Map(beginnings.map((row) => [`${row.app} ${row.device}`, row]));
   if (wanted.size === 0) return wanted;
   const found = await selectForChange(tx, [...wanted.values()]);
   if (found.size === wanted.size) return found;

@@ -12,6 +12,8 @@ import {
   type Token,
 } from 'node-llama-cpp';
 
+import { textDigestOf } from '#actors/contract/answer-receipt.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 
 import { createGrammars, type GrammarState } from './grammar.ts';
@@ -38,6 +40,8 @@ export interface LoadedModel {
   /** What computes scores of documents. @throws Error when the model was not made for it */
   ranker(): Promise<LlamaRankingContext>;
   readonly options: LoadOptions;
+  /** What computes here, and the hash of the chat template: both are signed with each answer. */
+  readonly origin: { readonly engine: string; readonly template: string };
   /** Bytes of main and GPU memory that model and context take. */
   readonly memoryBytes: number;
   dispose(): Promise<void>;
@@ -118,6 +122,10 @@ async function load(llama: Llama, options: LoadOptions, evaluating: Evaluating):
       context,
       template,
       options,
+      origin: {
+        engine: `llama.cpp ${llama.llamaCppRelease.release} ${process.platform}-${process.arch} ${llama.gpu === false ? 'cpu' : llama.gpu}`,
+        template: textDigestOf(model.fileInfo.metadata.tokenizer?.chat_template ?? '', sha256),
+      },
       embedder: embedder.make,
       ranker: ranker.make,
       grammar: createGrammars(llama, model),

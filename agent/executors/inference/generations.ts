@@ -1,6 +1,8 @@
 import type { LlamaModel, Token } from 'node-llama-cpp';
 
-import type { GenerationRequest, ModelTask } from '#actors/contract/generation.ts';
+import { tokensDigestOf } from '#actors/contract/answer-receipt.ts';
+import type { GenerationRequest } from '#actors/contract/generation.ts';
+import { sha256 } from '#runtime/identity/digest.ts';
 import type { Host } from '#runtime/kernel/host.ts';
 
 import { Credit } from './credit.ts';
@@ -171,14 +173,13 @@ export class Generations {
   /** Never rejects. */
   async #compute({ id, task }: ComputeCommand, cancelled: AbortSignal): Promise<GenerationEnd> {
     const { loaded, evaluating, send } = this.#options;
-    const promptOf = (scored: Extract<ModelTask, { kind: 'score' }>): Token[] =>
-      this.#prompt({ ...scored, resume: { tokens: scored.tokens, textLength: 0 } });
     let promptTokens = 0;
     try {
       return await runTask(task, {
         loaded,
         pool: this.#pool,
-        promptOf,
+        promptOf: (asked) => this.#prompt(asked),
+        grammarOf: (text) => this.#grammar(text),
         cancelled,
         evaluating: (work) => evaluating.during(work),
         count: (tokens) => (promptTokens += tokens),
@@ -214,7 +215,7 @@ export class Generations {
       const result = await runGeneration({
         loaded, pool, prompt, grammar, request, credit, batcher, cancelled: cancel.signal, evaluating: during,
       }); // prettier-ignore
-      return { ...result, promptTokens };
+      return { ...result, promptTokens, proof: { prompt: tokensDigestOf(prompt, sha256), ...loaded.origin } };
     } catch (error) {
       batcher.flush();
       const code = error instanceof Failure ? error.code : 'ENGINE';

@@ -6,6 +6,8 @@ export interface GrammarState {
   readonly state: LlamaGrammarEvaluationState;
   /** Moves on by a token that somebody else chose. @throws Error when the token cannot stand there */
   accept(token: number): void;
+  /** Whether the token can stand there. */
+  allows(token: number): boolean;
 }
 
 /**
@@ -24,7 +26,11 @@ export function createGrammars(llama: Llama, model: LlamaModel): (text: string) 
       compiled.set(text, grammar);
     }
     const state = new LlamaGrammarEvaluationState({ model, grammar });
-    return { state, accept: (token) => acceptToken(llama, state, token as Token) };
+    return {
+      state,
+      accept: (token) => acceptToken(llama, state, token as Token),
+      allows: (token) => allowsToken(llama, state, token as Token),
+    };
   };
 }
 
@@ -40,11 +46,15 @@ interface Inside {
   };
 }
 
+function allowsToken(llama: Llama, state: LlamaGrammarEvaluationState, token: Token): boolean {
+  const inside = (state as unknown as { _state: unknown })._state;
+  return (llama as unknown as Inside)._bindings?.AddonSampler?.canBeNextTokenForGrammarEvaluationState?.(inside, token) === true;
+}
+
 function acceptToken(llama: Llama, state: LlamaGrammarEvaluationState, token: Token): void {
   const sampler = (llama as unknown as Inside)._bindings?.AddonSampler;
   const inside = (state as unknown as { _state: unknown })._state;
   // The engine aborts the process when it is made to accept what cannot stand there.
-  if (sampler?.canBeNextTokenForGrammarEvaluationState?.(inside, token) !== true)
-    throw new Error('the answer so far is not of this grammar');
+  if (sampler === undefined || !allowsToken(llama, state, token)) throw new Error('the answer so far is not of this grammar');
   sampler.acceptGrammarEvaluationStateToken?.(inside, token);
 }

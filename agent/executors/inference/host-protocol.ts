@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { AnswerStatement } from '#actors/contract/answer-receipt.ts';
 import { GenerationFailure, type GenerationRequest, type ModelTask, TokenLogprob, ValuesMessage } from '#actors/contract/generation.ts';
 
 /**
@@ -46,9 +47,17 @@ const Reason = z.string().max(2000);
 
 const Counts = { promptTokens: Count, completionTokens: Count, cachedTokens: Count.optional() };
 
+/** What is signed about an answer besides what everybody sees: see contract/answer-receipt.ts. Only engines that know it say it. */
+const AnswerProof = AnswerStatement.pick({ prompt: true, template: true, engine: true });
+export type AnswerProof = z.infer<typeof AnswerProof>;
+
 /** How a generation ended. */
 export const GenerationEnd = z.discriminatedUnion('outcome', [
-  z.strictObject({ outcome: z.enum(['stop', 'length', 'cancelled']), ...Counts }),
+  z.strictObject({
+    outcome: z.enum(['stop', 'length', 'cancelled']),
+    ...Counts,
+    proof: AnswerProof.optional(),
+  }),
   z.strictObject({ outcome: z.literal('failed'), ...Counts, code: GenerationFailure, reason: Reason }),
 ]);
 export type GenerationEnd = z.infer<typeof GenerationEnd>;

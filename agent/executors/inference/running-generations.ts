@@ -1,6 +1,6 @@
 import { type GenerationFailure, isRetryable, type TokenLogprob } from '#actors/contract/generation.ts';
 
-import type { GenerationEnd, TaskValues } from './host-protocol.ts';
+import type { AnswerProof, GenerationEnd, TaskValues } from './host-protocol.ts';
 
 /** How a generation ended, as the agent reports it. */
 export type GenerationOutcome =
@@ -9,6 +9,7 @@ export type GenerationOutcome =
       readonly promptTokens: number;
       readonly completionTokens: number;
       readonly cachedTokens?: number | undefined;
+      readonly proof?: AnswerProof | undefined;
       readonly retryable: false;
     }
   | {
@@ -106,6 +107,6 @@ export class RunningGenerations {
   }
 }
 
-function countOf({ vectors, scores, logprobs }: TaskValues): number {
-  return vectors?.length ?? scores?.length ?? logprobs?.length ?? 0;
+function countOf({ vectors, scores, gaps }: TaskValues): number {
+  return vectors?.length ?? scores?.length ?? gaps?.length ?? 0;
 }

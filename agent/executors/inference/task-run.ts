@@ -1,7 +1,8 @@
 import type { Token } from 'node-llama-cpp';
 
-import type { ModelTask } from '#actors/contract/generation.ts';
+import type { GenerationRequest, ModelTask } from '#actors/contract/generation.ts';
 
+import { audit, type AuditOptions } from './audit-run.ts';
 import type { LoadedModel } from './engine.ts';
 import { Failure } from './failure.ts';
 import { type GenerationEnd, shortReason, type TaskValues } from './host-protocol.ts';
@@ -14,7 +15,8 @@ export interface TaskOptions {
   readonly loaded: LoadedModel;
   readonly pool: SequencePool;
   /** The prompt of a score task in tokens, checked to fit the context together with the tokens to score. @throws Failure */
-  readonly promptOf: (task: ScoreTask) => Token[];
+  readonly promptOf: (task: Pick<GenerationRequest, 'messages' | 'prompt' | 'toolUse' | 'resume'>) => Token[];
+  readonly grammarOf: AuditOptions['grammarOf'];
   readonly cancelled: AbortSignal;
   /** Wraps every wait for the engine, so that the watchdog knows when it owes something. */
   readonly evaluating: <T>(work: Promise<T>) => Promise<T>;
@@ -38,6 +40,7 @@ export async function runTask(task: ModelTask, options: TaskOptions): Promise<Ge
   };
   if (task.kind === 'embedding') await embed(task.inputs, counting);
   else if (task.kind === 'rerank') await rank(task, counting);
+  else if (task.kind === 'audit') await audit(task, counting);
   else await score(task, counting);
   return { outcome: options.cancelled.aborted ? 'cancelled' : 'stop', promptTokens, completionTokens: 0 };
 }
@@ -79,7 +82,7 @@ async function rank(
  */
 async function score(task: ScoreTask, options: TaskOptions): Promise<void> {
   const { loaded, pool, cancelled, evaluating, count, values } = options;
-  const prompt = options.promptOf(task);
+  const prompt = options.promptOf({ ...task, resume: { tokens: task.tokens, textLength: 0 } });
   count(prompt.length + task.tokens.length);
   const tokens = task.tokens.map((token) => token as Token);
   const vocabulary = loaded.model.fileInfo.metadata.tokenizer?.ggml?.tokens.length ?? 1;

@@ -9,7 +9,7 @@ import { positionSeed, type SamplingOptions } from '#actors/contract/generation.
 /** The model's own probability of each token, before anything was done to it. */
 export type Distribution = ReadonlyMap<number, number>;
 
-type Filters = Pick<
+export type Filters = Pick<
   SamplingOptions,
   'temperature' | 'topP' | 'topK' | 'minP' | 'frequencyPenalty' | 'presencePenalty' | 'logitBias' | 'seed'
 >;
@@ -71,6 +71,6 @@ function draw(left: readonly { token: number; logit: number }[], temperature: nu
 }
 
 /** [0, 1) */
-function uniform(seed: number, position: number): number {
+export function uniform(seed: number, position: number): number {
   return positionSeed(seed, position) / 2 ** 32;
 }

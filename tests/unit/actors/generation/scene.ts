@@ -121,7 +121,7 @@ export async function setUp(stage: Stage, devices: readonly HeldDevice[], capaci
         actor: generationActor,
         restart: 'temporary',
         args: {
-          services, usageLog, pool, limits, generation: uuid(n), model: 'm', work: { request: REQUEST }, usage: { tenant: 't', apiKey: key },
+          services, usageLog, answers: null, modelFile: MODEL.sha256, pool, limits, generation: uuid(n), model: 'm', work: { request: REQUEST }, usage: { tenant: 't', apiKey: key },
           attemptId: () => uuid(n * 1_000 + ++attempts),
           sink: {
             started: (device) => seen.devices.push(device),

@@ -19,7 +19,8 @@ function handlersOf<P extends Protocol>(protocol: P, some: Partial<Handlers<P>>)
 /** A pool with one device, which writes down what it is told and loads at once. */
 async function setUp({ system, host }: Stage): Promise<{ pool: ModelPoolRef; told: string[]; ask: () => GenerationRef }> {
   const told: string[] = [];
-  const services = { log: logRecord() } as unknown as Services; // all that a pool of offered models asks for
+  // All that a pool of offered models asks for: nobody is in quarantine.
+  const services = { log: logRecord(), store: { standings: () => Promise.resolve([]) } } as unknown as Services;
   const args = { services, model: MODEL, stored: null, serving: new Map() };
   const pool = system.spawn({ id: 'pool', actor: modelPoolActor, restart: 'permanent', args });
   const actor = defineActor({
