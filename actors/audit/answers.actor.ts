@@ -3,7 +3,8 @@ import type { GenerationArgs } from '#actors/generation/generation.actor.ts';
 import type { GenerationRef } from '#actors/generation/generation.protocol.ts';
 import type { auditCoin } from '#actors/quorum/audit-coin.ts';
 import type { Services } from '#actors/services.ts';
-import type { AnswerRow, DeviceRow, Lesson } from '#actors/store/store.ts';
+import type { AnswerRow } from '#actors/store/answer-verbs.ts';
+import type { DeviceRow, Lesson } from '#actors/store/store.ts';
 import { defineActor } from '#runtime/kernel/actor.ts';
 
 import { falsehoodOf, isSignedBy } from './answer-check.ts';

@@ -39,7 +39,14 @@ export const DeviceProtocol = protocol('device', {
   keepModel: tell<string>(),
   unloadModel: tell<string>(),
   /** With a `note` the agent keeps the answer's log, for the coordinator after this one. */
-  generate: tell<{ generation: string; model: string; request: GenerationRequest; owner: GenerationRef; note?: string; receipt: boolean }>(),
+  generate: tell<{
+    generation: string;
+    model: string;
+    request: GenerationRequest;
+    owner: GenerationRef;
+    note?: string;
+    receipt: boolean;
+  }>(),
   compute: tell<{ generation: string; model: string; task: ModelTask; owner: GenerationRef }>(),
   cancelGeneration: tell<string>(),
   reportHeld: tell<string>(),

@@ -201,7 +201,14 @@ export const generationActor = defineActor({
       const admission =
         'task' in work
           ? ref.compute({ generation: id, model, task: work.task, owner })
-          : ref.generate({ generation: id, model, request: requestAt(work.request, log, textLength), owner, receipt: args.answers !== null, ...noteFor(id) });
+          : ref.generate({
+              generation: id,
+              model,
+              request: requestAt(work.request, log, textLength),
+              owner,
+              receipt: args.answers !== null,
+              ...noteFor(id),
+            });
       if (admission !== 'accepted') lost({ code: 'DEVICE_LOST', reason: 'the device was lost', promptTokens: 0 }, false);
     }
 
@@ -317,7 +324,13 @@ export const generationActor = defineActor({
         // A task that moved begins anew; what is known already is not told twice.
         const skip = values - from;
         if (skip >= count) return;
-        sink.values?.({ from: values, vectors: vectors?.slice(skip), scores: scores?.slice(skip), gaps: gaps?.slice(skip), prompt: computedPrompt });
+        sink.values?.({
+          from: values,
+          vectors: vectors?.slice(skip),
+          scores: scores?.slice(skip),
+          gaps: gaps?.slice(skip),
+          prompt: computedPrompt,
+        });
         values = from + count;
       },
       ended({ generation: id, outcome, cachedTokens = 0, code = 'ENGINE', retryAfterMs, retryable, receipt, ...end }) {

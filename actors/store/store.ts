@@ -2,6 +2,7 @@ import type { GgufHeader } from '#actors/contract/gguf/gguf-header.ts';
 import type { Capabilities } from '#actors/contract/agent-link.ts';
 import type { AttemptState, DeviceState, JobState, ShardState } from '#actors/contract/job-states.ts';
 import type { JobSpec } from '#actors/contract/job-spec.ts';
+import type { AnswerVerbs } from './answer-verbs.ts';
 import type { KeyVerbs } from './key-verbs.ts';
 import type { VoteBatch } from '#actors/contract/vote-batch.ts';
 import type { Fence, ObjectRef } from '#actors/contract/primitives.ts';
@@ -327,32 +328,6 @@ export interface UsageRow {
   readonly at: number;
 }
 
-/** An answer of a model that a device signed: see contract/answer-receipt.ts. */
-export interface AnswerRow {
-  /** Under which the client knows it. */
-  readonly id: string;
-  readonly tenant: string;
-  readonly modelName: string;
-  readonly device: string;
-  /** Key of the device when it signed. */
-  readonly publicKey: string;
-  /** JSON. */
-  readonly statement: string;
-  readonly signature: string;
-  readonly at: number;
-  /** What an audit found, as JSON; null until then. */
-  readonly finding: string | null;
-}
-
-/** What an audit of an answer found, and what that teaches about devices. */
-export interface FindingRow {
-  readonly answer: string;
-  /** JSON. Null: nothing about the answer is to be kept. */
-  readonly finding: string | null;
-  readonly lessons: Lessons;
-  readonly at: number;
-}
-
 export interface UsageQuery {
   readonly tenant: string | null;
   readonly apiKey: string | null;
@@ -411,7 +386,7 @@ export interface EventRow {
   readonly text: string;
 }
 
-export interface Store extends KeyVerbs, TenantVerbs, KeepingVerbs, HistoryVerbs {
+export interface Store extends AnswerVerbs, KeyVerbs, TenantVerbs, KeepingVerbs, HistoryVerbs {
   /** Takes every partition for this coordinator; each gets an epoch higher than any before. */
   takePartitions(coordinator: string): Promise<ReadonlyMap<number, number>>;
   /** A random 32-byte seed made once and kept: signs object URLs. */
@@ -497,11 +472,6 @@ export interface Store extends KeyVerbs, TenantVerbs, KeepingVerbs, HistoryVerbs
   recordUsage(usage: readonly UsageRow[]): Promise<void>;
   /** Sums by tenant, key and model, of times from `from` to before `to`; of one tenant or key, or of all when null. */
   usageSums(query: UsageQuery): Promise<readonly UsageSum[]>;
-  /** Each id once, however often it comes. */
-  recordAnswers(answers: readonly AnswerRow[]): Promise<void>;
-  findAnswer(id: string): Promise<AnswerRow | null>;
-  /** Both or neither. Answers how the devices stand then. */
-  recordFinding(finding: FindingRow): Promise<readonly StandingRow[]>;
   setKeyLimits(key: string, limits: KeyLimits): Promise<void>;
   /** No limits at all for a key that never got any. */
   keyLimits(key: string): Promise<KeyLimits>;

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
 import { answerManifestBytes, AnswerStatement, AuditFinding, type AnswerReceipt } from '#actors/contract/answer-receipt.ts';
-import type { AnswerRow } from '#actors/store/store.ts';
+import type { AnswerRow } from '#actors/store/answer-verbs.ts';
 import { GridError } from '#runtime/errors.ts';
 import type { KeyPair } from '#runtime/identity/keys.ts';
 

@@ -2,7 +2,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { startReply, type Reply, type ReplySink } from './answers.ts';
 import { type AnswerHead, chatCompletion, type ChoiceReading, ChoiceStream, SSE_DONE, usageEvent, usageOf, WholeChoice } from './chunks.ts';
-import { answerNames, type Call, enter, type Entered, newSeed, nowInSeconds, type OpenAiContext, sendWhole, type Whole } from './endpoint.ts';
+import {
+  answerNames,
+  type Call,
+  enter,
+  type Entered,
+  newSeed,
+  nowInSeconds,
+  type OpenAiContext,
+  sendWhole,
+  type Whole,
+} from './endpoint.ts';
 import { EventStream } from './event-stream.ts';
 import type { KeptStreams } from './kept-streams.ts';
 import { readingOf, type Shown } from './revived-streams.ts';

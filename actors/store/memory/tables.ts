@@ -8,8 +8,8 @@ import type { StandingUnderChange } from '../standing-rules.ts';
 import { PARTITIONS, StaleEpoch } from '../store.ts';
 import type { MemoryNode } from './cluster.ts';
 import type { Transaction } from './transaction.ts';
+import type { AnswerRow } from '../answer-verbs.ts';
 import type {
-  AnswerRow,
   ApiKeyRow,
   AttemptRow,
   AuditRow,

@@ -2,7 +2,8 @@ import { sql } from 'kysely';
 
 import { learn, newStanding } from '../standing-rules.ts';
 import { storableText } from '../storable-text.ts';
-import type { AnswerRow, FindingRow, StandingRow } from '../store.ts';
+import type { AnswerRow, FindingRow } from '../answer-verbs.ts';
+import type { StandingRow } from '../store.ts';
 import { lockStandingsOf, writeStandings } from './standings.ts';
 import { type Database, inTransaction } from './transaction.ts';
 
@@ -39,7 +40,7 @@ export async function findAnswer(db: Database, id: string): Promise<AnswerRow | 
   const [row] = rows;
   if (row === undefined) return null;
   const { model_name: modelName, public_key: publicKey, at, ...rest } = row;
-  return { ...rest, modelName, publicKey, at: Number(at) };
+  return { ...rest, modelName, publicKey, at };
 }
 
 export function recordFinding(
