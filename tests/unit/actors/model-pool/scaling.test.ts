@@ -32,7 +32,8 @@ interface Scene {
 /** A pool with devices that load slowly; the last one has no room for the model. */
 async function setUp({ system, host }: Stage): Promise<Scene> {
   const told: string[] = [];
-  const services = { log: logRecord() } as unknown as Services; // all that a pool of offered models asks for
+  const store = { standings: () => Promise.resolve([]) };
+  const services = { log: logRecord(), store } as unknown as Services; // all that a pool of offered models asks for
   const args = { services, model: MODEL, stored: null, serving: new Map() };
   const pool = system.spawn({ id: 'pool', actor: modelPoolActor, restart: 'permanent', args });
   for (const device of DEVICES) {
