@@ -89,7 +89,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const models = [...(await readModels(options)), ...(await fetched.list()), ...(await readUpstreams(options, host))];
     const membership = await join(folder.root, key, options);
     joined = true;
-    const journal = await openJournal(folder.root, log);
+    const journal = await openJournal(folder.root, log, { clock: host.clock });
     key = await rotateKey({
       folder: folder.keys,
       key,

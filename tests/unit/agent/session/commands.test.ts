@@ -89,7 +89,7 @@ async function openScene(): Promise<Scene> {
       key: generateKeyPair(),
       gridUrl: () => 'http://127.0.0.1:1',
       epochs: await openEpochs(folder),
-      journal: await openJournal(folder, log),
+      journal: await openJournal(folder, log, { clock: realHost().clock }),
       executor: {} as Executor,
       cacheFolder: folder,
       workFolder: folder,
