@@ -81,6 +81,22 @@ describe('audits of answers', () => {
     expect(worst(gaps)).toBeLessThan(NEAR);
   });
 
+  it('finds many answers right at once, beside others that are being written', async () => {
+    const { model } = await modelOnTrial({ seed: 1 }, { sequences: 6 });
+    await model.load();
+    const request = (n: number) => ({
+      prompt: `${PROMPT} number ${n}`,
+      sampling: sampling({ temperature: n % 2, seed: n, maxTokens: 30 + n, seedPerPosition: true }),
+    });
+    const first = await Promise.all(Array.from({ length: 24 }, (_, n) => answer(model, request(n))));
+    const [audits, second] = await Promise.all([
+      Promise.all(first.map((honest) => gapsOf(model, honest))),
+      Promise.all(Array.from({ length: 24 }, (_, n) => answer(model, request(100 + n)))),
+    ]);
+    expect(Math.max(...audits.map(worst))).toBeLessThan(NEAR);
+    for (const honest of second) expect(worst(await gapsOf(model, honest))).toBeLessThan(NEAR);
+  });
+
   it('finds one altered token, an end that came too soon, another prompt, and another model', async () => {
     const { model } = await modelOnTrial({ seed: 1 }, { sequences: 2 });
     const other = await modelOnTrial({ seed: 2 });

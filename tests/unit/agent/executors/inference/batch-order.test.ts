@@ -34,6 +34,21 @@ describe('the order of a batch', () => {
     expect(plan(undefined, 512, 1, 3, 1)).toEqual([[0, 1], [1, 3], [2, 1]]); // prettier-ignore
   });
 
+  it('gives whoever is read in many places every other batch alone, and the others the rest', () => {
+    const read = (length: number): Items[number] => ({ ...items(length)[0], logits: Array.from({ length }, () => true) }) as Items[number];
+    const [stream, prompt] = items(1, 3) as [Items[number], Items[number]];
+    const [audit, other] = [read(20), read(4)];
+    const order = createBatchOrder(
+      () => undefined,
+      () => {},
+    );
+    const next = (...list: Items[number][]) => order({ items: list, size: 16 });
+    expect(next(stream, audit, prompt, other)).toEqual([{ item: audit, processAmount: 16 }]);
+    expect(next(stream, audit, prompt, other)).toEqual([{ item: stream, processAmount: 1 }, { item: prompt, processAmount: 3 }]); // prettier-ignore
+    expect(next(stream, other)).toEqual([{ item: other, processAmount: 4 }]);
+    expect(next(other)).toEqual([{ item: other, processAmount: 4 }]);
+  });
+
   it('ticks once a batch', () => {
     let ticks = 0;
     const order = createBatchOrder(
