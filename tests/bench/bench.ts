@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 
 import { actors } from './actors.ts';
 import { array } from './array.ts';
+import { audit } from './audit.ts';
 import { type Benchmark, type Findings, missedOf } from './benchmark.ts';
 import { bridge } from './bridge.ts';
 import { dispatch } from './dispatch.ts';
@@ -23,6 +24,7 @@ import { trust } from './trust.ts';
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   actors,
   array,
+  audit,
   bridge,
   dispatch,
   failover,
